@@ -1,0 +1,127 @@
+"""Every exception and every media error code, one sentence each.
+
+Two kinds of trouble are kept apart. What is wrong with one media object is a `MediaError`: it carries a
+code of `CODES`, becomes a row of `failures`, and never stops a run. Everything else is a `ShotlogError`: it
+ends the command with its exit code and a sentence for the person who reads it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class ShotlogError(Exception):
+    """A command can't go on. The message says what was given, what is allowed and what to do next."""
+
+    exit_code = 3
+
+
+class UsageError(ShotlogError):
+    """Wrong usage or settings: nothing was done, and doing it again changes nothing."""
+
+    exit_code = 2
+
+
+class StoreError(ShotlogError):
+    """A bucket, folder or endpoint as a whole is out of reach (exit 3; finished work is kept)."""
+
+
+class LakeError(ShotlogError):
+    """The lake is missing, someone else's, newer than this shotlog, or its catalog is out of reach."""
+
+
+class TaggerError(ShotlogError):
+    """The tagger as a whole can't work: weights missing, server out of reach."""
+
+
+def unknown_name(what: str, name: str, known: Iterable[str], *, hint: str = "") -> UsageError:
+    """The one sentence for a name that isn't known: what it takes, and the likeliest meaning.
+
+    >>> print(unknown_name("tagger", "bulitin", ["builtin", "null"]))
+    unknown tagger 'bulitin': known are builtin, null — did you mean builtin?
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    guess = f" — did you mean {close[0]}?" if close else ""
+    return UsageError(f"unknown {what} '{name}': known are {', '.join(names)}{guess}{' ' + hint if hint else ''}")
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What one media error code means.
+
+    passing: the cause lies outside the bytes (store, network, credentials, deadline), so the next run tries
+        again. A lasting one waits until the object, the decoder or the recipe changes, or `--retry-failed`.
+    status: the tagging's status when nothing at all was answered, `failed` or `skipped` (on purpose).
+    sentence: what happened. next_step: what to do about it.
+    """
+
+    sentence: str
+    next_step: str
+    passing: bool = False
+    status: str = "failed"
+
+
+CODES: dict[str, Code] = {
+    # lasting: the bytes themselves
+    "empty_file": Code("the object has no bytes", "upload it again"),
+    "not_media": Code("the bytes are no image or video", "rename it, or --exclude it", status="skipped"),
+    "no_video": Code("the file holds no picture, only sound or data", "nothing to do", status="skipped"),
+    "no_frames": Code("the video stream holds no frame that can be decoded", "upload it again"),
+    "truncated": Code("the file ends early", "upload it again; what could be read is in the views"),
+    "corrupt": Code("parts of the file can't be decoded", "upload it again; what could be read is in the views"),
+    "decoder_crashed": Code("every decoder died on this file", "upgrade the decoders, or --exclude it"),
+    "decoder_memory": Code(
+        "decoding took more memory than allowed", "raise SHOTLOG_DECODE_MEMORY_MB and use --retry-failed"
+    ),
+    "too_large": Code(
+        "the object is larger than the limit", "raise SHOTLOG_MAX_OBJECT_MB and use --retry-failed", status="skipped"
+    ),
+    "too_many_pixels": Code(
+        "the picture has more pixels than the limit",
+        "raise SHOTLOG_MAX_MEGAPIXELS and use --retry-failed",
+        status="skipped",
+    ),
+    "bad_name": Code("the object's name is not valid UTF-8", "rename it"),
+    "tagger_refused": Code("the tagger gave no usable answer for a frame", "try another tagger, or --retry-failed"),
+    # passing: everything around the bytes
+    "not_found": Code("the object was gone when it was read", "nothing to do", passing=True),
+    "access_denied": Code("reading the object was refused", "check the credentials and the policy", passing=True),
+    "unreadable": Code("the store gave no complete answer", "the next run tries again", passing=True),
+    "object_changed": Code("the object changed while it was read", "the next run tries again", passing=True),
+    "decode_timeout": Code(
+        "decoding took longer than allowed", "the next run tries again; raise SHOTLOG_DECODE_DEADLINE_S", passing=True
+    ),
+}
+
+
+class MediaError(Exception):
+    """What is wrong with one media object, or with some of its frames. Never stops a run.
+
+    code: a key of CODES. detail: what was seen, for the `error` column; never a secret.
+    """
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        if code not in CODES:
+            raise ValueError(f"unknown media error code {code!r}")
+        self.code = code
+        self.detail = detail
+        super().__init__(describe(code, detail))
+
+
+def describe(code: str, detail: str = "") -> str:
+    """The sentence in the `error` column: what happened, what was seen, what to do.
+
+    >>> describe("truncated", "41 of 250 frames")
+    'the file ends early (41 of 250 frames): upload it again; what could be read is in the views'
+    """
+    known = CODES[code]
+    seen = " ".join(detail.split())[:400]
+    return f"{known.sentence}{f' ({seen})' if seen else ''}: {known.next_step}"
+
+
+def passing_codes() -> list[str]:
+    """Codes whose media the next run tries again by itself."""
+    return [code for code, known in CODES.items() if known.passing]

@@ -1,0 +1,64 @@
+"""The store protocol: listing and reading media, and the few small objects a lake keeps beside its data.
+
+To add a store: write `store/<scheme>.py` with a class like this, add one line to `store.STORES`, and one
+fixture line in tests/contract/test_stores.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from pipeline.model import MediaObject
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True, slots=True)
+class LocalCopy:
+    """A media object's bytes as a local file. content_id: SHA-256 of the bytes. bytes_read: what was fetched."""
+
+    path: Path
+    content_id: str
+    bytes_read: int
+
+
+class Store(Protocol):
+    """One place that holds objects. Safe to use from several threads."""
+
+    def list(self, source: str) -> Iterator[MediaObject]:
+        """Stream the objects under a source URI, page by page, in no promised order.
+
+        Raises StoreError for a bucket, folder or endpoint that is missing or refuses.
+        """
+        ...
+
+    def fetch(self, media: MediaObject, folder: Path) -> LocalCopy:
+        """Bring one object's bytes to a local file (inside `folder`, or where it lies already).
+
+        Raises MediaError: not_found, access_denied, unreadable, object_changed, bad_name.
+        """
+        ...
+
+    def read(self, uri: str) -> bytes | None:
+        """A small object's bytes, or None where there is none."""
+        ...
+
+    def write(self, uri: str, data: bytes, *, if_absent: bool = False) -> bool:
+        """Write a small object in one step. With `if_absent`, False says that one was there already."""
+        ...
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """URIs of the small objects under a folder URI, recursively; none where there is no such folder."""
+        ...
+
+    def delete(self, uri: str) -> None:
+        """Remove a small object; nothing happens where there is none."""
+        ...
+
+    def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Let this DuckDB connection read and write the store's URIs."""
+        ...

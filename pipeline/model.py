@@ -12,7 +12,7 @@ import re
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
@@ -226,6 +226,8 @@ class FrameTags:
 class Thumbnail:
     """Evidence for one frame: WebP bytes and their size in pixels."""
 
+    __pydantic_config__: ClassVar = {"ser_json_bytes": "base64", "val_json_bytes": "base64"}
+
     image: bytes
     width: int
     height: int
@@ -236,7 +238,6 @@ class TaggedFrame:
     """One frame that was answered, as it goes into the lake."""
 
     timestamp_s: float
-    target_s: float
     frame_index: int
     tags: FrameTags
     shot_index: int | None = None
@@ -281,11 +282,15 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Media objects that one task looks at and one transaction commits."""
+    """Media objects that one task looks at and one transaction commits.
+
+    unfinished: media_id → the partial tagging (same object, same recipe) whose answered frames are taken over.
+    """
 
     batch_id: str
     run_id: str
     objects: tuple[MediaObject, ...]
+    unfinished: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

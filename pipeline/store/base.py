@@ -43,6 +43,10 @@ class Store(Protocol):
         """
         ...
 
+    def changed(self, media: MediaObject) -> bool:
+        """Whether what `fetch` handed out may have changed since (only where it lies in place, not copied)."""
+        ...
+
     def read(self, uri: str) -> bytes | None:
         """A small object's bytes, or None where there is none."""
         ...

@@ -1,0 +1,145 @@
+"""The command line: arguments to steps, answers to output. No logic of its own."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.cli.output import RunDisplay, err, print_json, print_rows, print_summary
+from pipeline.errors import ShotlogError
+from pipeline.settings import OutputFormat
+
+app = typer.Typer(
+    name="shotlog",
+    help="Tags media archives: finds new images and videos, looks at their frames, and keeps what they show as "
+    "SQL tables.\n\nBegin with: shotlog tag ~/Videos --lake lake, then: shotlog sql storyboard --lake lake",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Lake = Annotated[str | None, typer.Option("--lake", help="Where the lake lies: a folder or s3://bucket/prefix.")]
+Format = Annotated[OutputFormat, typer.Option("--format", help="How the answer is printed on stdout.")]
+
+
+@app.command()
+def tag(
+    uris: Annotated[
+        list[str] | None, typer.Argument(metavar="URI...", help="s3://bucket/prefix, folders, files or https URLs.")
+    ] = None,
+    lake: Lake = None,
+    tagger: Annotated[str | None, typer.Option(help="Who looks: builtin or null.")] = None,
+    sampling: Annotated[str | None, typer.Option(help="Which frames: uniform (one a second) or shots.")] = None,
+    metadata: Annotated[
+        str | None, typer.Option(help="Kinds to fill, by comma: categories,participants,actions,scene,tags.")
+    ] = None,
+    max_frames: Annotated[str | None, typer.Option(help="Most frames of one video, or all. [default: 60]")] = None,
+    include: Annotated[list[str] | None, typer.Option(help="Only URIs that match; repeat for more: '*.mp4'.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Leave out URIs that match; repeat for more.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Tag at most so many media objects.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Media read at once. [default: the cores]")] = None,
+    decoder: Annotated[str | None, typer.Option(help="auto, pyav or decord.")] = None,
+    thumbnails: Annotated[bool | None, typer.Option(help="Keep a small picture of every frame looked at.")] = None,
+    retag: Annotated[bool | None, typer.Option("--retag", help="Also what an older recipe tagged.")] = None,
+    retry_failed: Annotated[bool | None, typer.Option("--retry-failed", help="Also what failed for good.")] = None,
+    fail_on_error: Annotated[bool, typer.Option("--fail-on-error", help="Exit with 1 when any media failed.")] = False,
+    form: Format = "table",
+) -> None:
+    """Tag what is new or changed.
+
+    Examples:
+
+      shotlog tag ~/Videos --lake lake
+
+      shotlog tag s3://archive/2026/ --lake s3://archive-tags/lake --sampling shots
+
+      shotlog tag s3://archive/ --include '*.mp4' --limit 100 --format json
+    """
+    from pipeline.steps.run import tag as run
+
+    request = _given(
+        sources=uris,
+        lake=lake,
+        tagger=tagger,
+        sampling=sampling,
+        metadata=metadata,
+        max_frames=max_frames,
+        include=include,
+        exclude=exclude,
+        limit=limit,
+        workers=workers,
+        decoder=decoder,
+        thumbnails=thumbnails,
+        retag=retag,
+        retry_failed=retry_failed,
+    )
+    with RunDisplay() as display:
+        summary = run(request, display)
+    print_summary(summary)
+    if form == "json":
+        print_json(summary)
+    elif form == "csv":
+        print_rows(list(summary), [list(summary.values())], form)
+    if fail_on_error and summary["failed"] + summary["partial"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(metavar="STATEMENT|FILE|NAME", help="SQL, a file.sql, or a query's name.")],
+    lake: Lake = None,
+    form: Format = "table",
+) -> None:
+    """Ask the lake in SQL (DuckDB), read-only.
+
+    Views: media, timestamps, shots, categories, participants, actions, scene, tags, thumbnails, failures, runs.
+    Named queries: archive, people_and_bicycles, screen_time, stale, storyboard, top_labels, what_failed.
+
+    Examples:
+
+      shotlog sql "SELECT uri, timecode, caption FROM timestamps LIMIT 10"
+
+      shotlog sql people_and_bicycles --lake s3://archive-tags/lake --format csv
+    """
+    from pipeline.steps.query import sql as ask
+
+    columns, rows = ask(_given(lake=lake), query)
+    print_rows(columns, rows, form)
+
+
+@app.command()
+def runs(lake: Lake = None, form: Format = "table") -> None:
+    """List the runs, newest first: what they found, how far they are, how they ended.
+
+    Example:
+
+      shotlog runs --lake lake --format json
+    """
+    from pipeline.steps.runs import list_runs
+
+    columns, rows = list_runs(_given(lake=lake), short=form == "table")
+    print_rows(columns, rows, form)
+
+
+def _given(**arguments: Any) -> dict[str, Any]:
+    """Only what was given on the command line; the rest is for the settings to say."""
+    return {name: value for name, value in arguments.items() if value not in (None, [], ())}
+
+
+def main() -> None:
+    """Entry point. Exit codes: DESIGN.md §7."""
+    try:
+        app()
+    except ShotlogError as error:
+        err.print(f"shotlog: {error}", markup=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        err.print("shotlog: interrupted; finished work is kept, and the same command goes on with the rest")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

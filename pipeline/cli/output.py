@@ -1,0 +1,138 @@
+"""What people and programs see: tables, CSV and JSON on stdout; messages and progress on stderr."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from pipeline.model import MediaTags
+from pipeline.settings import OutputFormat
+
+err = Console(stderr=True, highlight=False)
+
+PLAIN_EVERY = 25
+"""Media objects between two progress lines where stderr is no terminal."""
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: OutputFormat) -> None:
+    """A result set: an array of objects as JSON, a header line and rows as CSV, a drawn table otherwise."""
+    if form == "json":
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    elif form == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([[_plain(value) for value in row] for row in rows])
+    else:
+        table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+        for index, column in enumerate(table.columns):
+            column.overflow = "fold"
+            if rows and all(isinstance(row[index], int | float | None) for row in rows):
+                column.justify = "right"
+        for row in rows:
+            table.add_row(*[_shown(value) for value in row])
+        Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document and nothing else on stdout; times as ISO 8601, bytes as base64."""
+    sys.stdout.write(json.dumps(document, default=_plain, ensure_ascii=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        return f"<{len(value):,} bytes>"
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    return value.isoformat(" ", "seconds") if isinstance(value, datetime) else str(value)
+
+
+class RunDisplay:
+    """Shows a run as it goes: a bar with the time left on a terminal, plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        self._states: Counter[str] = Counter()
+        self._frames = 0
+        self._planned = 0
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("media · {task.fields[note]} ·"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=err,
+            disable=not err.is_terminal,
+        )
+        self._task = self._progress.add_task("listing", total=None, note="")
+
+    def __enter__(self) -> RunDisplay:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._progress.stop()
+
+    def waiting(self) -> None:
+        err.print("another run holds this lake: waiting for it to end")
+
+    def listed(self, count: int) -> None:
+        self._progress.update(self._task, completed=count)
+
+    def planned(self, counts: dict[str, Any]) -> None:
+        self._planned = counts["media"]
+        err.print(
+            f"listed {counts['listed']} media objects: {counts['new']} new, {counts['changed']} changed, "
+            f"{counts['unchanged']} unchanged, {counts['gone']} gone; {self._planned} to tag"
+        )
+        for count, words in (
+            (counts["unknown"], "are neither image nor video by their names and were left alone"),
+            (0 if self._planned else counts["waiting"], "failed before and wait for a change (--retry-failed)"),
+            (0 if self._planned else counts["stale"], "were tagged under another recipe (--retag)"),
+        ):
+            if count:
+                err.print(f"{count} {words}")
+        self._progress.reset(self._task, total=self._planned, description="tagging", note="")
+
+    def tagged(self, tagging: MediaTags) -> None:
+        self._states[tagging.status] += 1
+        self._frames += len(tagging.frames)
+        done = sum(self._states.values())
+        bad = "".join(
+            f", {self._states[status]} {status}" for status in ("partial", "failed", "skipped") if self._states[status]
+        )
+        note = f"{self._frames} frames{bad}"
+        self._progress.update(self._task, completed=done, note=note)
+        if tagging.error:
+            err.print(f"{tagging.status}: {tagging.object.uri}: {tagging.error}", markup=False)
+        elif not err.is_terminal and (done % PLAIN_EVERY == 0 or done == self._planned):
+            err.print(f"{done}/{self._planned} media, {note}")
+
+
+def print_summary(summary: dict[str, Any]) -> None:
+    """The last words of a run, for people."""
+    err.print(
+        f"run {summary['run_id']} {summary['state']} in {summary['seconds']:.1f} s: {summary['ok']} ok, "
+        f"{summary['partial']} partial, {summary['failed']} failed, {summary['skipped']} skipped, "
+        f"{summary['frames']} frames"
+    )

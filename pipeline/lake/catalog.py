@@ -1,0 +1,274 @@
+"""Open a lake and be sure it is the one it says it is.
+
+`<lake>/lake.json` names the catalog, the catalog carries the same id, and every open compares them: a lake on
+S3 whose catalog lies on another machine is never taken for an empty one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib import import_module, resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+import duckdb
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from pipeline.errors import LakeError
+from pipeline.lake.tables import FORMAT, TABLES
+from pipeline.store.base import Store
+
+T = TypeVar("T")
+EXTENSIONS = ("ducklake", "httpfs", "sqlite_scanner")
+LOCK_PATIENCE_S = 120
+
+
+def _busy(error: BaseException) -> bool:
+    """Another process is committing: SQLite says locked, DuckLake says conflict."""
+    return isinstance(error, duckdb.Error) and any(
+        word in str(error).lower() for word in ("database is locked", "conflict", "database table is locked")
+    )
+
+
+patiently = retry(
+    retry=retry_if_exception(_busy),
+    stop=stop_after_delay(LOCK_PATIENCE_S),
+    wait=wait_random_exponential(multiplier=0.05, max=2),
+    reraise=True,
+)
+"""Tries a whole transaction again while another process holds the catalog."""
+
+
+@dataclass(frozen=True)
+class Lake:
+    """An opened lake. Use it from one thread; other threads and processes open their own."""
+
+    uri: str
+    store: Store
+    lake_id: str
+    catalog: Path
+    read_only: bool
+
+    @cached_property
+    def con(self) -> duckdb.DuckDBPyConnection:
+        """The lake's own connection: views by their bare names, tables as log.NAME."""
+        con = connect(self.uri, self.store, self.catalog, read_only=self.read_only)
+        _compare(con, self.lake_id, self.catalog)
+        return con
+
+    def work_uri(self, run_id: str, *parts: str) -> str:
+        """Where a run keeps what isn't committed yet."""
+        return "/".join([self.uri.rstrip("/"), "work", run_id, *parts])
+
+    def transaction(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        """Run `work` as one transaction over all tables; the whole of it again while the catalog is busy."""
+        return patiently(self._transaction)(work)
+
+    def _transaction(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        self.con.execute("BEGIN")
+        try:
+            result = work(self.con)
+            self.con.execute("COMMIT")
+            return result
+        except BaseException:
+            with suppress(duckdb.Error):  # a failed commit has rolled back already
+                self.con.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def at_work(self, *, alone: bool, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+        """Hold the lake while tagging: one `shotlog tag` alone, or the tasks of one Airflow run together.
+
+        Calls `waiting` once where another run holds it, then waits. The system lets go when a process dies.
+        """
+        lock = self.catalog.with_name(self.catalog.name + ".lock")
+        with lock.open("a") as file:
+            kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+            try:
+                fcntl.flock(file, kind | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waiting:
+                    waiting()
+                fcntl.flock(file, kind)
+            yield
+
+    def close(self) -> None:
+        self.con.close()
+
+
+def open_lake(uri: str, store: Store, *, catalog: str | None, create: bool = False, read_only: bool = True) -> Lake:
+    """The lake at a resolved URI.
+
+    Raises LakeError: there is none (and create is False), the place holds something else, it is newer than
+    this shotlog, or its catalog isn't on this machine.
+    """
+    identity = _read_identity(uri, store)
+    if identity is None:
+        if not create:
+            raise LakeError(f"there is no lake at '{uri}': `shotlog tag SOURCE --lake {uri}` makes one")
+        identity = _create(uri, store, catalog)
+    if identity["format"] > FORMAT:
+        raise LakeError(
+            f"the lake at '{uri}' has format {identity['format']}, this shotlog knows {FORMAT}: upgrade shotlog"
+        )
+    path = _catalog_path(uri, identity["lake_id"], catalog)
+    if not path.is_file():
+        raise LakeError(_missing_catalog(uri, identity["lake_id"], path))
+    lake = Lake(uri, store, identity["lake_id"], path, read_only)
+    _ = lake.con  # fails here rather than later
+    if not read_only:
+        _refresh_views(lake)
+    return lake
+
+
+def connect(uri: str, store: Store, catalog: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection with the lake attached as `lake` and in use."""
+    con = duckdb.connect()
+    _load_extensions(con)
+    if "://" in uri:
+        store.prepare(con)
+    options = f"DATA_PATH {_quote(uri.rstrip('/') + '/data/')}, OVERRIDE_DATA_PATH true"
+    attach = f"ATTACH {_quote(f'ducklake:sqlite:{catalog}')} AS lake ({options}{', READ_ONLY' if read_only else ''})"
+    try:
+        patiently(con.execute)(attach)
+    except duckdb.Error as error:
+        raise LakeError(f"the catalog '{catalog}' can't be opened: {error}") from error
+    return con.execute("USE lake")
+
+
+def _load_extensions(con: duckdb.DuckDBPyConnection) -> None:
+    """From the wheels where they fit this DuckDB, else by INSTALL, which wants a network once."""
+    for name in EXTENSIONS:
+        try:
+            import_module("duckdb_extensions").import_extension(name, con=con)
+            con.execute(f"LOAD {name}")
+        except (ImportError, duckdb.Error):
+            try:
+                con.execute(f"INSTALL {name}; LOAD {name}")
+            except duckdb.Error as error:
+                wheel = f"duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}"
+                raise LakeError(f"DuckDB's extension {name} is missing: pip install {wheel}") from error
+
+
+def _read_identity(uri: str, store: Store) -> dict[str, Any] | None:
+    data = store.read(f"{uri.rstrip('/')}/lake.json")
+    if data is None:
+        return None
+    try:
+        identity: dict[str, Any] = json.loads(data)
+        return identity if {"lake_id", "format", "catalog"} <= set(identity) else _not_a_lake(uri)
+    except ValueError:
+        return _not_a_lake(uri)
+
+
+def _not_a_lake(uri: str) -> dict[str, Any]:
+    raise LakeError(f"'{uri}/lake.json' is not a lake's: give another --lake, or restore the file")
+
+
+def _create(uri: str, store: Store, catalog: str | None) -> dict[str, Any]:
+    """Make catalog, tables and views first, and the lake real by one conditional put of lake.json.
+
+    Two that create at once: the second finds the first one's and uses it. One that dies on the way leaves
+    no lake, and its leftovers don't hinder the next.
+    """
+    lake_id = uuid.uuid4().hex
+    path = _catalog_path(uri, lake_id, catalog)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(path.name + ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = _read_identity(uri, store)
+        if found is not None:
+            return found
+        if "://" not in uri and any(entry.name not in _LEFTOVERS for entry in Path(uri).iterdir()):
+            raise LakeError(f"'{uri}' is a folder with something else in it: give a new or empty folder as --lake")
+        if path.exists() and (catalog is not None and "://" in uri):
+            raise LakeError(f"'{path}' is another lake's catalog: give a new SHOTLOG_CATALOG")
+        path.unlink(missing_ok=True)  # left by one that died before lake.json
+        con = connect(uri, store, path, read_only=False)
+        con.execute("BEGIN; CREATE SCHEMA log")
+        for name, schema in TABLES.items():
+            con.register("empty", schema.empty_table())
+            con.execute(f"CREATE TABLE log.{name} AS FROM empty")
+            con.unregister("empty")
+        _write_views(con, lake_id)
+        con.execute("COMMIT")
+        con.close()
+        identity = {"lake_id": lake_id, "format": FORMAT, "catalog": "sqlite"}
+        if store.write(f"{uri.rstrip('/')}/lake.json", json.dumps(identity).encode(), if_absent=True):
+            return identity
+        path.unlink()
+        return _read_identity(uri, store) or _not_a_lake(uri)
+
+
+_LEFTOVERS = {"catalog.sqlite", "catalog.sqlite.lock", "catalog.sqlite-journal", "data"}
+
+
+def _catalog_path(uri: str, lake_id: str, catalog: str | None) -> Path:
+    if "://" not in uri:
+        return Path(uri) / "catalog.sqlite"
+    return Path(catalog).expanduser().absolute() if catalog else _default_folder() / f"{lake_id}.sqlite"
+
+
+def _default_folder() -> Path:
+    return Path.home() / ".local" / "share" / "shotlog"
+
+
+def _missing_catalog(uri: str, lake_id: str, path: Path) -> str:
+    if "://" not in uri:
+        return f"the lake at '{uri}' has lost its catalog: restore '{path.name}' from a backup"
+    return (
+        f"the catalog of the lake at '{uri}' (id {lake_id}) is not on this machine: expected '{path}'. Use the "
+        "machine that made the lake, or bring its catalog here and set SHOTLOG_CATALOG to it"
+    )
+
+
+@patiently
+def _compare(con: duckdb.DuckDBPyConnection, lake_id: str, catalog: Path) -> None:
+    try:
+        row = con.execute("SELECT lake_id, format FROM log.identity ORDER BY written_at DESC LIMIT 1").fetchone()
+    except duckdb.CatalogException:
+        row = None
+    if row is None or row[0] != lake_id:
+        raise LakeError(
+            f"'{catalog}' is the catalog of another lake ({row[0] if row else 'unknown'}, this one is {lake_id}): "
+            "set SHOTLOG_CATALOG to this lake's catalog"
+        )
+    if row[1] > FORMAT:
+        raise LakeError(f"the catalog '{catalog}' has format {row[1]}, this shotlog knows {FORMAT}: upgrade shotlog")
+
+
+def views() -> dict[str, str]:
+    """View name → its SELECT, in an order in which each finds those it reads (`media` stands under most)."""
+    files = [file for file in resources.files("pipeline.sql").joinpath("views").iterdir() if file.name.endswith(".sql")]
+    texts = {file.name.removesuffix(".sql"): file.read_text("utf-8") for file in files}
+    return dict(sorted(texts.items(), key=lambda item: (item[0] != "media", item[0])))
+
+
+def _views_version() -> str:
+    return hashlib.sha256(json.dumps(views()).encode()).hexdigest()[:16]
+
+
+def _write_views(con: duckdb.DuckDBPyConnection, lake_id: str) -> None:
+    for name, select in views().items():
+        con.execute(f"CREATE OR REPLACE VIEW main.{name} AS {select}")
+    con.execute("INSERT INTO log.identity VALUES (?, ?, ?, ?)", [lake_id, FORMAT, _views_version(), datetime.now(UTC)])
+
+
+def _refresh_views(lake: Lake) -> None:
+    """A newer shotlog of the same format may read the tables better."""
+    newest = "SELECT views FROM log.identity ORDER BY written_at DESC LIMIT 1"
+    row = patiently(lambda: lake.con.execute(newest).fetchone())()
+    if row is None or row[0] != _views_version():
+        lake.transaction(lambda con: _write_views(con, lake.lake_id))
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,123 @@
+"""The Arrow schemas of the tables in schema `log`: the one place where they live.
+
+All times are UTC. Every detail row carries the tagging and the media object it belongs to.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+FORMAT = 1
+"""Version of the tables. A lake of a newer format is refused."""
+
+_STRING, _FLOAT, _INT, _COUNT = pa.string(), pa.float64(), pa.int32(), pa.int64()
+_TIME = pa.timestamp("us", tz="UTC")
+_IDENTITY = [("tagging_id", _STRING), ("media_id", _STRING)]
+_LABEL = [*_IDENTITY, ("timestamp_s", _FLOAT), ("label", _STRING), ("score", _FLOAT)]
+
+TABLES: dict[str, pa.Schema] = {
+    "taggings": pa.schema(
+        [
+            *_IDENTITY,
+            ("run_id", _STRING),
+            ("batch", _STRING),
+            ("recipe_id", _STRING),
+            ("uri", _STRING),
+            ("content_id", _STRING),
+            ("etag", _STRING),
+            ("size_bytes", _COUNT),
+            ("last_modified", _TIME),
+            ("kind", _STRING),
+            ("container", _STRING),
+            ("codec", _STRING),
+            ("width", _INT),
+            ("height", _INT),
+            ("duration_s", _FLOAT),
+            ("frame_rate", _FLOAT),
+            ("container_start_s", _FLOAT),
+            ("stream_start_s", _FLOAT),
+            ("start_timecode", _STRING),
+            ("decoder", _STRING),
+            ("status", _STRING),
+            ("error_code", _STRING),
+            ("error", _STRING),
+            ("summary", _STRING),
+            ("frames", _INT),
+            ("prompt_tokens", _COUNT),
+            ("completion_tokens", _COUNT),
+            ("bytes_read", _COUNT),
+            ("decode_s", _FLOAT),
+            ("model_s", _FLOAT),
+            ("inherited_from", _STRING),
+            ("tagged_at", _TIME),
+        ]
+    ),
+    "sightings": pa.schema(
+        [
+            ("media_id", _STRING),
+            ("run_id", _STRING),
+            ("uri", _STRING),
+            ("etag", _STRING),
+            ("state", _STRING),
+            ("seen_at", _TIME),
+        ]
+    ),
+    "timestamps": pa.schema(
+        [
+            *_IDENTITY,
+            ("timestamp_s", _FLOAT),
+            ("timecode", _STRING),
+            ("frame_index", _COUNT),
+            ("shot_index", _INT),
+            ("caption", _STRING),
+            ("caption_source", _STRING),
+            ("reused_from_s", _FLOAT),
+        ]
+    ),
+    "shots": pa.schema(
+        [
+            *_IDENTITY,
+            ("shot_index", _INT),
+            ("start_s", _FLOAT),
+            ("end_s", _FLOAT),
+            ("score", _FLOAT),
+            ("representative_s", _FLOAT),
+        ]
+    ),
+    "categories": pa.schema(_LABEL),
+    "actions": pa.schema(_LABEL),
+    "tags": pa.schema(_LABEL),
+    "scene": pa.schema(_LABEL),
+    "participants": pa.schema(
+        [*_LABEL[:4], ("kind", _STRING), ("count", _INT), ("score", _FLOAT)],
+    ),
+    "thumbnails": pa.schema(
+        [*_IDENTITY, ("timestamp_s", _FLOAT), ("image", pa.binary()), ("width", _INT), ("height", _INT)]
+    ),
+    "recipes": pa.schema([("recipe_id", _STRING), ("tagger", _STRING), ("recipe", _STRING), ("first_used_at", _TIME)]),
+    "runs": pa.schema(
+        [
+            ("run_id", _STRING),
+            ("kind", _STRING),
+            ("sources", pa.list_(_STRING)),
+            ("recipe_id", _STRING),
+            ("request", _STRING),
+            ("started_at", _TIME),
+        ]
+    ),
+    "run_events": pa.schema([("run_id", _STRING), ("event", _STRING), ("detail", _STRING), ("happened_at", _TIME)]),
+    "batches": pa.schema(
+        [
+            ("run_id", _STRING),
+            ("batch", _STRING),
+            ("media", _INT),
+            ("ok", _INT),
+            ("partial", _INT),
+            ("failed", _INT),
+            ("skipped", _INT),
+            ("frames", _COUNT),
+            ("committed_at", _TIME),
+        ]
+    ),
+    "identity": pa.schema([("lake_id", _STRING), ("format", _INT), ("views", _STRING), ("written_at", _TIME)]),
+}

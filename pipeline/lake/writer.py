@@ -1,0 +1,144 @@
+"""Commit taggings: one batch, one transaction over all tables, and nothing the second time."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.lake.catalog import Lake
+from pipeline.lake.tables import TABLES
+from pipeline.model import MediaTags, Recipe, TaggedFrame, timecode
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+def has_batch(lake: Lake, run_id: str, batch_id: str) -> bool:
+    return lake.transaction(lambda con: _has_batch(con, run_id, batch_id))
+
+
+def commit_batch(lake: Lake, run_id: str, batch_id: str, taggings: Sequence[MediaTags]) -> bool:
+    """Write all rows of a batch; False when the batch is in the lake already and nothing was written."""
+    rows = _rows(taggings)
+    states = Counter(tagging.status for tagging in taggings)
+    rows["batches"] = [
+        {
+            "run_id": run_id,
+            "batch": batch_id,
+            "media": len(taggings),
+            **{status: states[status] for status in ("ok", "partial", "failed", "skipped")},
+            "frames": sum(len(tagging.frames) for tagging in taggings),
+            "committed_at": datetime.now(UTC),
+        }
+    ]
+
+    def work(con: duckdb.DuckDBPyConnection) -> bool:
+        if _has_batch(con, run_id, batch_id):
+            return False
+        insert(con, rows)
+        return True
+
+    return lake.transaction(work)
+
+
+def insert(con: duckdb.DuckDBPyConnection, rows: Rows) -> None:
+    """Insert rows into the tables of `log`, inside the caller's transaction. Keys left out become null."""
+    for name, records in rows.items():
+        if records:
+            con.register("incoming", pa.Table.from_pylist(records, schema=TABLES[name]))
+            con.execute(f"INSERT INTO log.{name} FROM incoming")
+            con.unregister("incoming")
+
+
+def record_event(lake: Lake, run_id: str, event: str, detail: dict[str, Any] | None = None) -> None:
+    """Append what happened to a run: started, planned, finished, incomplete, interrupted, died."""
+    row = {"run_id": run_id, "event": event, "detail": json.dumps(detail or {}), "happened_at": datetime.now(UTC)}
+    lake.transaction(lambda con: insert(con, {"run_events": [row]}))
+
+
+def recipe_row(recipe: Recipe) -> dict[str, Any]:
+    return {
+        "recipe_id": recipe.recipe_id,
+        "tagger": recipe.tagger,
+        "recipe": json.dumps(asdict(recipe), sort_keys=True),
+        "first_used_at": datetime.now(UTC),
+    }
+
+
+def _has_batch(con: duckdb.DuckDBPyConnection, run_id: str, batch_id: str) -> bool:
+    found = con.execute("SELECT 1 FROM log.batches WHERE run_id = ? AND batch = ?", [run_id, batch_id]).fetchone()
+    return found is not None
+
+
+def _rows(taggings: Sequence[MediaTags]) -> Rows:
+    rows: Rows = {name: [] for name in TABLES}
+    for tagging in taggings:
+        rows["taggings"].append(_tagging_row(tagging))
+        key = {"tagging_id": tagging.tagging_id, "media_id": tagging.object.media_id}
+        for index, shot in enumerate(tagging.shots or ()):
+            times = {"start_s": shot.start_s, "end_s": shot.end_s, "representative_s": shot.representative_s}
+            rows["shots"].append({**key, "shot_index": index, "score": shot.score, **times})
+        for frame in tagging.frames:
+            _add_frame(rows, key, frame)
+    return rows
+
+
+def _tagging_row(tagging: MediaTags) -> dict[str, Any]:
+    media = tagging.object
+    info = asdict(tagging.info) if tagging.info else {}
+    return {
+        **{name: info.get(name) for name in _INFO_COLUMNS},
+        "tagging_id": tagging.tagging_id,
+        "media_id": media.media_id,
+        "run_id": tagging.run_id,
+        "batch": tagging.batch_id,
+        "recipe_id": tagging.recipe_id,
+        "uri": media.uri,
+        "content_id": tagging.content_id,
+        "etag": media.etag,
+        "size_bytes": media.size_bytes,
+        "last_modified": media.last_modified,
+        "decoder": tagging.decoder,
+        "status": tagging.status,
+        "error_code": tagging.error_code,
+        "error": tagging.error,
+        "frames": len(tagging.frames),
+        "prompt_tokens": sum(frame.tags.prompt_tokens for frame in tagging.frames),
+        "completion_tokens": sum(frame.tags.completion_tokens for frame in tagging.frames),
+        "bytes_read": tagging.bytes_read,
+        "decode_s": tagging.decode_s,
+        "model_s": tagging.model_s,
+        "tagged_at": tagging.tagged_at,
+    }
+
+
+_INFO_COLUMNS = (
+    *("kind", "container", "codec", "width", "height", "duration_s", "frame_rate"),
+    *("container_start_s", "stream_start_s", "start_timecode"),
+)
+
+
+def _add_frame(rows: Rows, key: dict[str, str], frame: TaggedFrame) -> None:
+    moment = {**key, "timestamp_s": frame.timestamp_s}
+    tags = frame.tags
+    rows["timestamps"].append(
+        {
+            **moment,
+            "timecode": timecode(frame.timestamp_s),
+            "frame_index": frame.frame_index,
+            "shot_index": frame.shot_index,
+            "caption": tags.caption,
+            "caption_source": tags.caption_source,
+            "reused_from_s": frame.reused_from_s,
+        }
+    )
+    for kind in ("categories", "actions", "tags", "scene", "participants"):
+        rows[kind] += [{**moment, **asdict(label)} for label in getattr(tags, kind) or ()]
+    if frame.thumbnail:
+        rows["thumbnails"].append({**moment, **asdict(frame.thumbnail)})

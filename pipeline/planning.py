@@ -1,0 +1,226 @@
+"""What is to be done: a listing held against the lake, and batches sized by cost.
+
+The listing is one Parquet folder (schema LISTING), the lake's history is its tables, and the comparison is one
+query over both, so memory stays bounded whatever the count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.errors import passing_codes
+from pipeline.model import Batch, MediaObject, Recipe
+
+LISTING = pa.schema(
+    [
+        ("media_id", pa.string()),
+        ("uri", pa.string()),
+        ("etag", pa.string()),
+        ("size_bytes", pa.int64()),
+        ("last_modified", pa.timestamp("us", tz="UTC")),
+        ("kind", pa.string()),  # image, video; unknown: not media by its name; excluded: by a pattern
+    ]
+)
+
+_IMAGES = "jpg jpeg jpe jfif png gif webp tif tiff bmp heic heif avif"
+_VIDEOS = "mp4 m4v mov qt mkv webm avi mpg mpeg mpe m2v vob ts m2ts mts mxf wmv asf flv f4v 3gp 3g2 ogv dv y4m"
+IMAGE_SUFFIXES = frozenset(f".{ending}" for ending in _IMAGES.split(" "))
+VIDEO_SUFFIXES = frozenset(f".{ending}" for ending in _VIDEOS.split(" "))
+
+MAX_BATCHES = 1000
+"""Airflow maps a task at most core.max_map_length (1,024) times; larger plans get larger batches."""
+
+_UNLIMITED_FRAMES = 600
+"""What a video counts for in a batch where --max-frames is all."""
+
+
+def kind_of(media: MediaObject, include: Sequence[str], exclude: Sequence[str]) -> str:
+    """image, video, unknown or excluded, by the object's name. Patterns match the whole URI, `*` also slashes."""
+    if (include and not _matches(media.uri, include)) or _matches(media.uri, exclude):
+        return "excluded"
+    return "image" if media.suffix in IMAGE_SUFFIXES else "video" if media.suffix in VIDEO_SUFFIXES else "unknown"
+
+
+def _matches(uri: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(uri, pattern) or fnmatchcase(uri, f"*/{pattern}") for pattern in patterns)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What this run is asked to do beyond new and changed objects. decoders: 'name version' of each installed."""
+
+    recipe: Recipe
+    sources: tuple[str, ...]
+    decoders: tuple[str, ...]
+    retag: bool = False
+    retry_failed: bool = False
+    limit: int | None = None
+
+
+def compare(con: duckdb.DuckDBPyConnection, listing: str, wish: Wish, *, lake_is_new: bool = False) -> dict[str, int]:
+    """Hold a listing (a Parquet glob) against the lake and keep the result in temporary tables.
+
+    Fills `compared` (one row a listed media object, with its state, whether it is to do, and the partial tagging
+    whose frames are taken over) and `gone` (media that were there at an earlier listing and aren't now).
+    Returns counts: listed = new + changed + unchanged; stale, retried and waiting are unchanged ones.
+    """
+    history = "(FROM log.taggings LIMIT 0)" if lake_is_new else "log.taggings"
+    sightings = "(FROM log.sightings LIMIT 0)" if lake_is_new else "log.sightings"
+    parameters = {
+        "listing": listing,
+        "recipe": wish.recipe.recipe_id,
+        "passing": passing_codes(),
+        "decoders": list(wish.decoders),
+        "retag": wish.retag,
+        "retry": wish.retry_failed,
+    }
+    con.execute(_COMPARE.format(history=history), parameters)
+    con.execute(_GONE.format(sightings=sightings), {"listing": listing, "scopes": _scopes(wish.sources)})
+    if wish.limit is not None:
+        con.execute(
+            "UPDATE compared SET todo = false WHERE media_id NOT IN "
+            "(SELECT media_id FROM compared WHERE todo ORDER BY uri LIMIT ?)",
+            [wish.limit],
+        )
+    counts = con.execute(_COUNT, {"listing": listing}).fetchone() or ()
+    return dict(zip(_COUNTS, counts, strict=True))
+
+
+# A listed object is looked at when no look of this very version is good enough: see DESIGN, §5.1 and §5.5.
+_COMPARE = """
+CREATE OR REPLACE TEMP TABLE compared AS
+WITH listed AS (
+    SELECT DISTINCT ON (media_id) * FROM read_parquet($listing) WHERE kind IN ('image', 'video')
+),
+
+latest AS (
+    SELECT
+        media_id,
+        arg_max({{'tagging_id': tagging_id, 'etag': etag, 'status': status, 'error_code': error_code,
+                 'recipe_id': recipe_id, 'decoder': decoder}}, (tagged_at, tagging_id)) AS last
+    FROM {history}
+    GROUP BY media_id
+),
+
+-- versions that have a good look under this recipe, whatever came later
+settled AS (
+    SELECT DISTINCT media_id, etag FROM {history} WHERE status = 'ok' AND recipe_id = $recipe
+),
+
+judged AS (
+    SELECT
+        listed.*,
+        last,
+        CASE WHEN last IS NULL THEN 'new' WHEN last.etag <> listed.etag THEN 'changed' ELSE 'unchanged' END AS state,
+        settled.media_id IS NOT NULL AS is_settled,
+        last.error_code IN (SELECT unnest($passing::VARCHAR[])) AS is_passing,
+        -- a decoder that looked then and isn't here now in that version makes another look worth while
+        last.decoder IS NOT NULL
+            AND NOT list_has_all($decoders::VARCHAR[], string_split(last.decoder, ', ')) AS is_redecodable
+    FROM listed
+    LEFT JOIN latest USING (media_id)
+    LEFT JOIN settled USING (media_id, etag)
+),
+
+sorted_out AS (
+    SELECT
+        *,
+        state = 'unchanged' AND NOT is_settled AND last.status = 'ok' AS stale,
+        state = 'unchanged' AND NOT is_settled AND last.status <> 'ok' AS unfinished
+    FROM judged
+)
+
+SELECT
+    media_id, uri, etag, size_bytes, last_modified, kind, state, stale, unfinished,
+    state <> 'unchanged'
+        OR (stale AND $retag)
+        OR (unfinished AND (is_passing OR is_redecodable OR last.recipe_id <> $recipe OR $retry)) AS todo,
+    CASE WHEN unfinished AND last.status = 'partial' AND last.recipe_id = $recipe AND is_passing
+        THEN last.tagging_id END AS take_over
+FROM sorted_out
+"""
+
+_GONE = """
+CREATE OR REPLACE TEMP TABLE gone AS
+WITH latest AS (
+    SELECT media_id, arg_max({{'uri': uri, 'etag': etag, 'state': state}}, seen_at) AS last
+    FROM {sightings}
+    GROUP BY media_id
+)
+
+SELECT media_id, last.uri AS uri, last.etag AS etag
+FROM latest
+WHERE last.state <> 'gone'
+    AND EXISTS (
+        FROM (SELECT unnest($scopes::STRUCT(uri VARCHAR, whole BOOLEAN)[]) AS scope)
+        WHERE CASE WHEN scope.whole THEN last.uri = scope.uri ELSE starts_with(last.uri, scope.uri) END
+    )
+    AND media_id NOT IN (SELECT media_id FROM read_parquet($listing))
+"""
+
+_COUNTS = (
+    "listed",
+    "new",
+    "changed",
+    "unchanged",
+    "stale",
+    "retried",
+    "waiting",
+    "media",
+    "gone",
+    "unknown",
+    "excluded",
+)
+_COUNT = """
+SELECT
+    count(*),
+    count(*) FILTER (state = 'new'),
+    count(*) FILTER (state = 'changed'),
+    count(*) FILTER (state = 'unchanged'),
+    count(*) FILTER (stale),
+    count(*) FILTER (unfinished AND todo),
+    count(*) FILTER (unfinished AND NOT todo),
+    count(*) FILTER (todo),
+    (SELECT count(*) FROM gone),
+    (SELECT count(DISTINCT media_id) FROM read_parquet($listing) WHERE kind = 'unknown'),
+    (SELECT count(DISTINCT media_id) FROM read_parquet($listing) WHERE kind = 'excluded')
+FROM compared
+"""
+
+
+def _scopes(sources: Sequence[str]) -> list[dict[str, Any]]:
+    """How far each source reaches: an S3 prefix and a folder cover what begins with them, the rest only itself."""
+    return [{"uri": uri, "whole": not (uri.startswith("s3://") or uri.endswith("/"))} for uri in sources]
+
+
+def batches(con: duckdb.DuckDBPyConnection, run_id: str, recipe: Recipe, batch_frames: int) -> Iterator[Batch]:
+    """Stream what `compared` says is to do, in batches of about `batch_frames` frames and whole media objects.
+
+    Files behind one another in the archive share a batch. The cost of a video is the most frames it can give.
+    """
+    video = recipe.max_frames or _UNLIMITED_FRAMES
+    cost = f"CASE kind WHEN 'video' THEN {video} ELSE 1 END"
+    total = con.execute(f"SELECT coalesce(sum({cost}), 0) FROM compared WHERE todo").fetchone()
+    size = max(batch_frames, -(-int(total[0]) // MAX_BATCHES) if total else 0)
+    rows = con.execute(
+        f"SELECT (sum({cost}) OVER (ORDER BY uri, media_id) - {cost})::BIGINT // {size} AS batch, "
+        "uri, etag, size_bytes, last_modified, media_id, take_over FROM compared WHERE todo ORDER BY batch, uri"
+    )
+    number, objects, unfinished = 0, list[MediaObject](), dict[str, str]()
+    current = None
+    while row := rows.fetchone():
+        if row[0] != current and objects:
+            yield Batch(f"{number:06}", run_id, tuple(objects), unfinished)
+            number, objects, unfinished = number + 1, [], {}
+        current = row[0]
+        objects.append(MediaObject(*row[1:6]))
+        if row[6]:
+            unfinished[row[5]] = row[6]
+    if objects:
+        yield Batch(f"{number:06}", run_id, tuple(objects), unfinished)

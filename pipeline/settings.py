@@ -1,0 +1,126 @@
+"""One frozen settings object: defaults < shotlog.toml < SHOTLOG_* < arguments. Unknown keys are refused.
+
+Every setting is documented where it is defined; README's table is made from here.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import TomlConfigSettingsSource as TomlSource
+
+from pipeline.errors import UsageError, unknown_name
+from pipeline.model import METADATA_KINDS
+
+ENV_PREFIX = "SHOTLOG_"
+SETTINGS_FILE = Path("shotlog.toml")
+
+
+def _split(value: Any) -> Any:
+    """Environment and command line give lists as 'a,b'."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _frame_limit(value: Any) -> Any:
+    return None if isinstance(value, str) and value.lower() == "all" else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+class Settings(BaseSettings):
+    """What can be set. Each has a command-line option of the same name where it makes sense."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, toml_file=SETTINGS_FILE, frozen=True, extra="forbid", env_ignore_empty=True
+    )
+
+    lake: str = Field("lake", description="where the lake lies: a folder or s3://bucket/prefix")
+    catalog: str | None = Field(
+        None, description="the lake's SQLite catalog, where it isn't in the default place (an S3 lake on this machine)"
+    )
+    sources: Names = Field((), description="what to tag: s3://bucket/prefix, folders, files or https URLs, by comma")
+    include: Names = Field((), description="tag only objects whose URI matches one of these patterns (*.mp4)")
+    exclude: Names = Field((), description="leave out objects whose URI matches one of these patterns")
+    limit: int | None = Field(None, ge=1, description="tag at most so many media objects in this run")
+    tagger: str = Field("builtin", description="who looks: builtin or null (`shotlog tag --help`)")
+    sampling: str = Field("uniform", description="which frames are looked at: uniform or shots")
+    metadata: Names = Field(METADATA_KINDS, description="metadata kinds to fill: " + ", ".join(METADATA_KINDS))
+    max_frames: Annotated[int | None, BeforeValidator(_frame_limit)] = Field(
+        60, ge=1, description="look at no more frames of one video than this; all lifts the limit"
+    )
+    retag: bool = Field(False, description="also tag again what was tagged under another recipe (stale)")
+    retry_failed: bool = Field(False, description="also try again what failed for a lasting reason")
+    workers: int = Field(
+        default_factory=lambda: max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2),
+        ge=1,
+        le=256,
+        description="media objects read at once, each by a decoder process of its own (default: the cores)",
+    )
+    decoder: str = Field("auto", description="auto, pyav or decord; auto begins with pyav and lets decord take over")
+    decode_deadline_s: float = Field(
+        120, gt=0, description="a decoder that takes longer than this plus the media's own seconds is killed"
+    )
+    decode_memory_mb: int = Field(4096, ge=256, description="a decoder process that takes more memory is killed")
+    max_object_mb: int = Field(20_480, ge=1, description="objects larger than this are skipped")
+    max_megapixels: float = Field(200, gt=0, description="pictures with more pixels than this are skipped")
+    thumbnails: bool = Field(True, description="keep a small picture of every frame looked at")
+    thumbnail_px: int = Field(320, ge=16, le=4096, description="longer side of a thumbnail in pixels")
+    batch_frames: int = Field(600, ge=1, description="a batch is filled up to about so many frames")
+    schedule: str = Field("@hourly", description="when Airflow runs tag_media (cron or preset; none: only by hand)")
+
+    @field_validator("metadata")
+    @classmethod
+    def _known_kinds(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        for kind in kinds:
+            if kind not in METADATA_KINDS:
+                raise unknown_name("metadata kind", kind, METADATA_KINDS)
+        if not kinds:
+            raise UsageError(f"metadata is empty: give some of {', '.join(METADATA_KINDS)}")
+        return tuple(kind for kind in METADATA_KINDS if kind in kinds)  # one order, one recipe
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments before the environment before the file; no other place is looked at."""
+        return init_settings, env_settings, TomlSource(settings_cls)
+
+
+def load_settings(**arguments: Any) -> Settings:
+    """Settings from every source. Arguments that are None were not given.
+
+    Raises UsageError: an unknown key, a value out of range, a malformed shotlog.toml.
+    """
+    for name in os.environ:
+        key = name.removeprefix(ENV_PREFIX).lower()
+        if name.startswith(ENV_PREFIX) and key not in Settings.model_fields:
+            raise unknown_name("setting", name, [ENV_PREFIX + field.upper() for field in Settings.model_fields])
+    try:
+        return Settings(**{name: value for name, value in arguments.items() if value is not None})
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{SETTINGS_FILE} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        raise UsageError(_sentence(error)) from error
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return str(unknown_name("setting", name, Settings.model_fields))
+    about = Settings.model_fields[name.split(".")[0]].description if name.split(".")[0] in Settings.model_fields else ""
+    return f"{name} can't be {first['input']!r}: {first['msg'].lower()} ({about})"
+
+
+OutputFormat = Literal["table", "csv", "json"]

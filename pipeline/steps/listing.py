@@ -1,0 +1,109 @@
+"""Step 1 of a run: list the sources into a Parquet folder beside the lake, page by page."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import UsageError
+from pipeline.lake import writer
+from pipeline.lake.catalog import Lake
+from pipeline.model import MediaObject
+from pipeline.planning import LISTING, kind_of
+from pipeline.steps.workplace import Workplace
+
+PART_ROWS = 50_000
+"""Rows of one listing file: what is in memory at once."""
+
+
+def list_media(request: dict[str, Any], run_name: str | None = None) -> dict[str, Any]:
+    """List every source of the request; makes the lake where there is none.
+
+    run_name: what the scheduler calls this run; a second call under the same name lists anew. Returns the
+    `run_id` of all further steps and how many objects were `listed`, media or not.
+    """
+    work = Workplace.of(request)
+    lake = work.lake(create=True, read_only=False)
+    run_id = make_run_id(run_name)
+    begin_run(work, lake, run_id)
+    return {"run_id": run_id, "listed": write_listing(work, lake, run_id)}
+
+
+def begin_run(work: Workplace, lake: Lake, run_id: str) -> None:
+    """Record the run and its recipe, once."""
+    if not work.sources:
+        raise UsageError("nothing to tag: give s3://bucket/prefix, a folder, a file or an https URL")
+    recipe = work.recipe(work.tagger())
+    row = {
+        "run_id": run_id,
+        "kind": "tag",
+        "sources": work.request()["sources"],
+        "recipe_id": recipe.recipe_id,
+        "request": json.dumps(work.request()),
+        "started_at": datetime.now(UTC),
+    }
+
+    def insert(con: duckdb.DuckDBPyConnection) -> None:
+        if not con.execute("FROM log.runs WHERE run_id = ?", [run_id]).fetchone():
+            known = con.execute("FROM log.recipes WHERE recipe_id = ?", [recipe.recipe_id]).fetchone()
+            writer.insert(con, {"runs": [row], "recipes": [] if known else [writer.recipe_row(recipe)]})
+
+    lake.transaction(insert)
+
+
+def make_run_id(run_name: str | None) -> str:
+    """A run id fit for a folder name: the scheduler's own name, or the time and four random digits.
+
+    >>> make_run_id("scheduled__2026-11-24T04:00:00+00:00")
+    'scheduled__2026-11-24T04-00-00-00-00'
+    """
+    if run_name:
+        return re.sub(r"[^A-Za-z0-9_-]", "-", run_name)
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:4]}"
+
+
+def listing_glob(lake: Lake, run_id: str) -> str:
+    return lake.work_uri(run_id, "listing", "*.parquet")
+
+
+def write_listing(work: Workplace, lake: Lake, run_id: str, progress: Callable[[int], None] | None = None) -> int:
+    """Stream all sources into listing files; calls `progress` with the count so far."""
+    for uri in list(lake.store.names(lake.work_uri(run_id, "listing"))):
+        lake.store.delete(uri)
+    settings, total = work.settings, 0
+    listed = (
+        {**asdict(media), "kind": kind_of(media, settings.include, settings.exclude)}
+        for source in work.sources
+        for media in _outside(work.store(source).list(source), lake.uri)
+    )
+    for part, rows in enumerate(_parts(listed)):
+        buffer = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows, schema=LISTING), buffer)
+        lake.store.write(lake.work_uri(run_id, "listing", f"{part:06}.parquet"), buffer.getvalue())
+        total += len(rows)
+        if progress:
+            progress(total)
+    return total
+
+
+def _outside(listed: Iterable[MediaObject], lake_uri: str) -> Iterator[MediaObject]:
+    """Leave out the lake's own files where it lies inside a source."""
+    return (media for media in listed if not media.uri.startswith(f"{lake_uri}/"))
+
+
+def _parts(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """At least one part, so that an empty listing is a listing too."""
+    yield list(islice(rows, PART_ROWS))
+    while part := list(islice(rows, PART_ROWS)):
+        yield part

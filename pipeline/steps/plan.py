@@ -1,0 +1,138 @@
+"""Step 2 of a run: take over what killed runs finished, then decide what is to do and cut it into batches."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+from pydantic import TypeAdapter
+
+from pipeline import planning
+from pipeline.errors import LakeError
+from pipeline.lake import writer
+from pipeline.lake.catalog import Lake
+from pipeline.lake.journal import Journal
+from pipeline.model import Batch, MediaTags
+from pipeline.steps.listing import listing_glob
+from pipeline.steps.workplace import Workplace
+
+_BATCH = TypeAdapter(Batch)
+
+
+def plan_batches(request: dict[str, Any], run_id: str) -> dict[str, Any]:
+    """Plan a listed run. Returns the run's `batches` (ids; the plan itself lies beside the lake) and its counts.
+
+    Planning a run twice gives the same batches.
+    """
+    work = Workplace.of(request)
+    lake = work.lake(read_only=False)
+    with lake.at_work(alone=True):
+        return plan(work, lake, run_id)
+
+
+def plan(work: Workplace, lake: Lake, run_id: str) -> dict[str, Any]:
+    """`plan_batches` for who holds the lake already."""
+    if (planned := _planned(lake, run_id)) is not None:
+        return planned
+    take_over_dead_runs(lake, run_id)
+    recipe = work.recipe(work.tagger())
+    wish = planning.Wish(
+        recipe,
+        work.sources,
+        work.decoders(),
+        retag=work.settings.retag,
+        retry_failed=work.settings.retry_failed,
+        limit=work.settings.limit,
+    )
+    counts = lake.transaction(lambda con: planning.compare(con, listing_glob(lake, run_id), wish))
+    batch_ids = []
+    for batch in planning.batches(lake.con, run_id, recipe, work.settings.batch_frames):
+        lake.store.write(_batch_uri(lake, run_id, batch.batch_id), _BATCH.dump_json(batch))
+        batch_ids.append(batch.batch_id)
+    planned = {"run_id": run_id, "batches": batch_ids, **counts}
+    lake.transaction(lambda con: _record(con, planned))
+    return planned
+
+
+def read_batch(lake: Lake, run_id: str, batch_id: str) -> Batch:
+    """Raises LakeError where the run's plan has gone: a later run took over what was left of it."""
+    data = lake.store.read(_batch_uri(lake, run_id, batch_id))
+    if data is None:
+        raise LakeError(
+            f"batch {batch_id} of run {run_id} is no longer planned: a later run took over; start a new one"
+        )
+    return _BATCH.validate_json(data)
+
+
+def take_over_dead_runs(lake: Lake, run_id: str) -> None:
+    """Commit what earlier runs finished and didn't commit, keep their answered frames, clear their work folders.
+
+    Only who holds the lake alone may call this: then a run with work left is dead, or waits for a rerun.
+    """
+    prefix = lake.work_uri("")
+    runs = {uri.removeprefix(prefix).partition("/")[0] for uri in lake.store.names(prefix.rstrip("/"))} - {run_id}
+    mine = Journal(lake, run_id)
+    for dead in sorted(runs):
+        journal = Journal(lake, dead)
+        finished: dict[str, list[MediaTags]] = defaultdict(list)
+        for entry in journal.entries():
+            if entry.finished:
+                finished[entry.finished.batch_id].append(entry.finished)
+            else:
+                mine.keep(entry)
+        for batch_id, taggings in finished.items():
+            writer.commit_batch(lake, dead, batch_id, taggings)
+        if _state(lake, dead) in (None, "running"):
+            writer.record_event(lake, dead, "died", {"taken_over_by": run_id})
+        clear_work(lake, dead)
+
+
+def clear_work(lake: Lake, run_id: str) -> None:
+    for uri in list(lake.store.names(lake.work_uri(run_id))):
+        lake.store.delete(uri)
+
+
+def _state(lake: Lake, run_id: str) -> str | None:
+    row = lake.con.execute("SELECT state FROM runs WHERE run_id = ?", [run_id]).fetchone()
+    return row[0] if row else None
+
+
+def _planned(lake: Lake, run_id: str) -> dict[str, Any] | None:
+    query = "SELECT detail FROM log.run_events WHERE run_id = ? AND event = 'planned'"
+    row = lake.transaction(lambda con: con.execute(query, [run_id]).fetchone())
+    return json.loads(row[0]) if row else None
+
+
+def _record(con: duckdb.DuckDBPyConnection, planned: dict[str, Any]) -> None:
+    """The plan, and what the listing saw for the first time, changed or no longer."""
+    run_id, now = planned["run_id"], datetime.now(UTC)
+    event = {"run_id": run_id, "event": "planned", "detail": json.dumps(planned), "happened_at": now}
+    writer.insert(con, {"run_events": [event]})
+    con.execute(_SIGHTINGS, [run_id, now, run_id, now])
+
+
+# An object not yet tagged stays `new` for every run: only what differs from its last sighting is a sighting.
+_SIGHTINGS = """
+INSERT INTO log.sightings
+WITH latest AS (
+    SELECT media_id, max_by(etag, seen_at) AS etag, max_by(state, seen_at) AS state
+    FROM log.sightings
+    GROUP BY media_id
+)
+
+SELECT
+    compared.media_id, ? AS run_id, compared.uri, compared.etag,
+    CASE WHEN latest.media_id IS NULL OR latest.state = 'gone' THEN 'new' ELSE 'changed' END AS state, ? AS seen_at
+FROM compared
+LEFT JOIN latest USING (media_id)
+WHERE latest.media_id IS NULL OR latest.state = 'gone' OR latest.etag <> compared.etag
+UNION ALL
+SELECT media_id, ?, uri, etag, 'gone', ? FROM gone
+"""
+
+
+def _batch_uri(lake: Lake, run_id: str, batch_id: str) -> str:
+    return lake.work_uri(run_id, "batches", f"{batch_id}.json")

@@ -1,0 +1,49 @@
+"""Step 4 of a run: say how it ended, and clear what it no longer needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.lake import writer
+from pipeline.lake.catalog import Lake
+from pipeline.steps.plan import clear_work
+from pipeline.steps.workplace import Workplace
+
+PLANNED = ("listed", "new", "changed", "gone", "unchanged", "stale", "retried", "waiting", "unknown", "excluded")
+DONE = ("ok", "partial", "failed", "skipped", "frames")
+
+
+def publish_run(request: dict[str, Any], run_id: str) -> dict[str, Any]:
+    """Record the end of a run and return its summary; see `end_run`."""
+    return end_run(Workplace.of(request).lake(read_only=False), run_id)
+
+
+def end_run(lake: Lake, run_id: str, *, interrupted: bool = False) -> dict[str, Any]:
+    """Append the run's end: finished when every planned batch is in the lake, else incomplete or interrupted.
+
+    A finished run's work folder is cleared; otherwise it stays for a rerun or for the next run to take over.
+    Returns run_id, state, the plan's counts, what was done, and seconds.
+    """
+    planned, done = lake.con.execute(
+        """
+        SELECT
+            (SELECT json_array_length(detail, '$.batches') FROM log.run_events
+             WHERE run_id = $run AND event = 'planned' LIMIT 1),
+            (SELECT count(*) FROM log.batches WHERE run_id = $run)
+        """,
+        {"run": run_id},
+    ).fetchone() or (0, 0)
+    state = "interrupted" if interrupted else "finished" if done >= (planned or 0) else "incomplete"
+    writer.record_event(lake, run_id, state)
+    if state == "finished":
+        clear_work(lake, run_id)
+    return run_summary(lake, run_id)
+
+
+def run_summary(lake: Lake, run_id: str) -> dict[str, Any]:
+    """One run as the view `runs` has it, in the words of `shotlog tag --format json`."""
+    run = lake.con.execute("SELECT * FROM runs WHERE run_id = ?", [run_id])
+    names = [column[0] for column in run.description or ()]
+    row = dict(zip(names, run.fetchone() or (), strict=False))
+    counts = {name: row.get(name) or 0 for name in (*PLANNED, *DONE)}
+    return {"run_id": run_id, "state": row.get("state"), **counts, "seconds": round(row.get("seconds") or 0.0, 3)}

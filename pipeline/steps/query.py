@@ -1,0 +1,51 @@
+"""Ask the lake in SQL."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pipeline.errors import UsageError, unknown_name
+from pipeline.steps.workplace import Workplace
+
+
+def connect(request: dict[str, Any]) -> duckdb.DuckDBPyConnection:
+    """A read-only DuckDB connection to the lake, its views in place."""
+    return Workplace.of(request).lake().con
+
+
+def sql(request: dict[str, Any], query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Column names and rows of a statement, a file of one, or a named query of the cookbook.
+
+    Raises UsageError with DuckDB's own message where the statement can't be run.
+    """
+    text = find_query(query)
+    con = connect(request)
+    try:
+        answer = con.execute(text)
+        return [column[0] for column in answer.description or ()], answer.fetchall()
+    except duckdb.Error as error:
+        raise UsageError(f"the query can't be run: {error}") from error
+
+
+def find_query(query: str) -> str:
+    """The text of a query given as SQL, as a file, or by its name in the cookbook (sql/queries)."""
+    if any(letter.isspace() for letter in query.strip()):
+        return query
+    path = Path(query)
+    if path.suffix == ".sql" and path.is_file():
+        return path.read_text("utf-8")
+    named = queries()
+    if query not in named:
+        raise unknown_name("query", query, named, hint="(or give a statement, or a file.sql)")
+    return named[query]
+
+
+def queries() -> dict[str, str]:
+    """The analyst's cookbook: name → statement."""
+    folder = resources.files("pipeline.sql").joinpath("queries")
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+    return {file.name.removesuffix(".sql"): file.read_text("utf-8") for file in files}

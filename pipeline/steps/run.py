@@ -1,0 +1,61 @@
+"""A whole run in one process: what `shotlog tag` does, and what Airflow spreads over tasks."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from pipeline.lake.catalog import Lake
+from pipeline.model import MediaTags
+from pipeline.steps.listing import begin_run, make_run_id, write_listing
+from pipeline.steps.plan import plan, read_batch
+from pipeline.steps.publish import end_run
+from pipeline.steps.tag import look_at
+from pipeline.steps.workplace import Workplace
+from pipeline.taggers.base import Tagger
+
+
+class Watcher(Protocol):
+    """Hears how the run goes on; the command line shows it."""
+
+    def waiting(self) -> None:
+        """Another run holds the lake."""
+
+    def listed(self, count: int) -> None:
+        """So many objects are listed so far."""
+
+    def planned(self, counts: dict[str, Any]) -> None:
+        """The plan is made; `media` of it are to do."""
+
+    def tagged(self, tagging: MediaTags) -> None:
+        """One media object has ended."""
+
+
+def tag(request: dict[str, Any], watch: Watcher) -> dict[str, Any]:
+    """List, plan, tag and publish. Returns the run's summary: see steps/publish.py.
+
+    A KeyboardInterrupt commits what is finished, records the run as interrupted, and goes on to the caller.
+    """
+    work = Workplace.of(request)
+    tagger = work.tagger()
+    lake = work.lake(create=True, read_only=False)
+    run_id = make_run_id(None)
+    with lake.at_work(alone=True, waiting=watch.waiting):
+        begin_run(work, lake, run_id)
+        try:
+            write_listing(work, lake, run_id, watch.listed)
+            planned = plan(work, lake, run_id)
+            watch.planned(planned)
+            if planned["batches"]:
+                _tag_batches(work, lake, run_id, planned["batches"], tagger, watch)
+        except KeyboardInterrupt:
+            end_run(lake, run_id, interrupted=True)
+            raise
+        return end_run(lake, run_id)
+
+
+def _tag_batches(
+    work: Workplace, lake: Lake, run_id: str, batch_ids: list[str], tagger: Tagger, watch: Watcher
+) -> None:
+    with tagger:
+        for batch_id in batch_ids:
+            look_at(work, lake, read_batch(lake, run_id, batch_id), tagger, watch.tagged)

@@ -1,0 +1,19 @@
+"""The runs of a lake."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.steps.query import connect
+
+_SHORT = (
+    "run_id, state, strftime(started_at, '%Y-%m-%d %H:%M') AS started, round(seconds, 1) AS seconds, tagger, "
+    "listed, new, changed, gone, media_done || '/' || coalesce(media_planned, 0) AS tagged, "
+    "ok, partial, failed, skipped, frames"
+)
+
+
+def list_runs(request: dict[str, Any], *, short: bool) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Column names and rows of the view `runs`, newest first; `short`: what fits a terminal."""
+    answer = connect(request).execute(f"SELECT {_SHORT if short else '*'} FROM runs ORDER BY started_at DESC")
+    return [column[0] for column in answer.description or ()], answer.fetchall()

@@ -1,0 +1,82 @@
+"""Where steps join stages: settings, stores, lake, tagger and recipe of one request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline import decode, sampling
+from pipeline.errors import UsageError
+from pipeline.lake.catalog import Lake, open_lake
+from pipeline.model import Recipe, stored_uri
+from pipeline.settings import Settings, load_settings
+from pipeline.store import open_store, resolve_uri, scheme_of
+from pipeline.store.base import Store
+from pipeline.taggers import open_tagger
+from pipeline.taggers.base import Tagger
+
+
+@dataclass
+class Workplace:
+    """Everything a step needs, opened when first asked for.
+
+    request: settings by their names, as the command line, a DAG's params or an API call give them.
+    """
+
+    settings: Settings
+    sources: tuple[str, ...]
+    lake_uri: str
+    _stores: dict[str, Store] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, request: dict[str, Any]) -> Workplace:
+        """Raises UsageError for anything in the request that can't be meant."""
+        settings = load_settings(**request)
+        sampling.check_policy(settings.sampling)
+        lake_uri = resolve_uri(settings.lake).rstrip("/")
+        if scheme_of(lake_uri).startswith("http"):
+            raise UsageError(f"a lake can't lie at '{settings.lake}': give a folder or s3://bucket/prefix")
+        return cls(settings, tuple(dict.fromkeys(resolve_uri(source) for source in settings.sources)), lake_uri)
+
+    def store(self, uri: str) -> Store:
+        """One store a scheme, shared by the threads of this step."""
+        scheme = scheme_of(uri)
+        if scheme not in self._stores:
+            self._stores[scheme] = open_store(uri, self.sources)
+        return self._stores[scheme]
+
+    def lake(self, *, create: bool = False, read_only: bool = True) -> Lake:
+        store = self.store(self.lake_uri)
+        return open_lake(self.lake_uri, store, catalog=self.settings.catalog, create=create, read_only=read_only)
+
+    def tagger(self) -> Tagger:
+        return open_tagger(self.settings.tagger, metadata=self.settings.metadata, threads=self.settings.workers)
+
+    def recipe(self, tagger: Tagger) -> Recipe:
+        """All that decides the answer."""
+        chosen = self.settings
+        identity = tagger.identity
+        return Recipe(
+            tagger=identity.tagger,
+            model=identity.model,
+            revision=identity.revision,
+            prompt_version=identity.prompt_version,
+            thresholds=identity.thresholds,
+            metadata=chosen.metadata,
+            sampling=chosen.sampling,
+            max_frames=chosen.max_frames,
+            shot_detector="adaptive" if chosen.sampling in sampling.NEED_SHOTS else None,
+        )
+
+    def decoders(self) -> tuple[str, ...]:
+        return tuple(decode.installed())
+
+    def request(self) -> dict[str, Any]:
+        """What was asked, fit to be kept: sources without user, password or signature."""
+        asked = self.settings.model_dump(mode="json", exclude={"sources"})
+        return {**asked, "sources": shown(self.sources)}
+
+
+def shown(sources: Iterable[str]) -> list[str]:
+    return [stored_uri(source) for source in sources]

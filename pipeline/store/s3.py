@@ -1,0 +1,178 @@
+"""Media and lakes in S3 and whatever speaks its protocol.
+
+Endpoint, region and credentials come from boto3's own chain (AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID,
+profiles, instance roles); DuckDB is given the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from urllib3.exceptions import HTTPError
+
+from pipeline.errors import MediaError, StoreError
+from pipeline.model import MediaObject
+from pipeline.store.base import LocalCopy
+
+if TYPE_CHECKING:
+    import duckdb
+
+CHUNK_BYTES = 1 << 20
+_CREDENTIALS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile or role in use"
+_REFUSED = {"AccessDenied", "403", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
+_MEDIA_CODES = {"NoSuchKey": "not_found", "404": "not_found", "PreconditionFailed": "object_changed"}
+_MEDIA_CODES |= {"412": "object_changed"} | dict.fromkeys(_REFUSED, "access_denied")
+
+
+class S3Store:
+    """Objects by s3://bucket/key. One client, shared by threads."""
+
+    def __init__(self, sources: tuple[str, ...] = ()) -> None:  # noqa: ARG002 (a key says all there is to know)
+        self._session = boto3.session.Session()
+        try:
+            self._client = self._session.client(
+                "s3",
+                region_name=self._session.region_name or "us-east-1",
+                config=Config(
+                    retries={"mode": "standard", "max_attempts": 5},
+                    connect_timeout=10,
+                    read_timeout=60,
+                    max_pool_connections=64,
+                    # asks for no checksum that servers other than AWS can't give
+                    request_checksum_calculation="when_required",
+                    response_checksum_validation="when_required",
+                ),
+            )
+        except (BotoCoreError, ValueError) as error:
+            raise StoreError(f"S3 can't be set up: {error}") from error
+
+    def list(self, source: str) -> Iterator[MediaObject]:
+        """Keys that begin with the URI's key, as S3's own prefixes do; folder markers (`a/`) are left out."""
+        bucket, prefix = _split(source)
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        with self._reaching(source):
+            for page in pages:
+                for item in page.get("Contents", ()):
+                    if not item["Key"].endswith("/"):
+                        yield MediaObject(
+                            f"s3://{bucket}/{item['Key']}", item["ETag"].strip('"'), item["Size"], item["LastModified"]
+                        )
+
+    def fetch(self, media: MediaObject, folder: Path) -> LocalCopy:
+        bucket, key = _split(media.uri)
+        path = folder / f"{media.media_id}{media.suffix}"
+        try:
+            content_id = self._download(bucket, key, media.etag, path)
+        except ClientError as error:
+            code = _MEDIA_CODES.get(_code(error), "unreadable")
+            raise MediaError(code, _code(error)) from error
+        except (BotoCoreError, HTTPError, OSError) as error:
+            raise MediaError("unreadable", type(error).__name__) from error
+        if path.stat().st_size != media.size_bytes:
+            raise MediaError("unreadable", f"{path.stat().st_size} of {media.size_bytes} bytes")
+        return LocalCopy(path, content_id, media.size_bytes)
+
+    @retry(
+        retry=retry_if_exception_type((HTTPClientError, HTTPError)),  # the body broke off; requests retry by themselves
+        stop=stop_after_attempt(4),
+        wait=wait_random_exponential(max=8),
+        reraise=True,
+    )
+    def _download(self, bucket: str, key: str, etag: str, path: Path) -> str:
+        """Stream one version of an object into a file; returns its SHA-256."""
+        digest = hashlib.sha256()
+        body = self._client.get_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"')["Body"]
+        with body, path.open("wb") as file:
+            for chunk in body.iter_chunks(CHUNK_BYTES):
+                digest.update(chunk)
+                file.write(chunk)
+        return digest.hexdigest()
+
+    def changed(self, media: MediaObject) -> bool:  # noqa: ARG002
+        """Never: `fetch` made a copy of one version."""
+        return False
+
+    def read(self, uri: str) -> bytes | None:
+        bucket, key = _split(uri)
+        with self._reaching(uri):
+            try:
+                data: bytes = self._client.get_object(Bucket=bucket, Key=key)["Body"].read()
+                return data
+            except ClientError as error:
+                if _code(error) in ("NoSuchKey", "404"):
+                    return None
+                raise
+
+    def write(self, uri: str, data: bytes, *, if_absent: bool = False) -> bool:
+        bucket, key = _split(uri)
+        condition: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
+        with self._reaching(uri):
+            try:
+                self._client.put_object(Bucket=bucket, Key=key, Body=data, **condition)
+                return True
+            except ClientError as error:
+                if if_absent and _code(error) in ("PreconditionFailed", "412", "ConditionalRequestConflict", "409"):
+                    return False
+                raise
+
+    def names(self, prefix: str) -> Iterator[str]:
+        return (media.uri for media in self.list(prefix.rstrip("/") + "/"))
+
+    def delete(self, uri: str) -> None:
+        bucket, key = _split(uri)
+        with self._reaching(uri):
+            self._client.delete_object(Bucket=bucket, Key=key)
+
+    def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
+        credentials = self._session.get_credentials()
+        if credentials is None:
+            raise StoreError(f"no S3 credentials were found: {_CREDENTIALS}")
+        frozen = credentials.get_frozen_credentials()
+        endpoint = urlsplit(self._client.meta.endpoint_url)
+        aws = (endpoint.hostname or "").endswith("amazonaws.com")
+        parameters = {"KEY_ID": frozen.access_key, "SECRET": frozen.secret_key, "REGION": self._client.meta.region_name}
+        if frozen.token:
+            parameters["SESSION_TOKEN"] = frozen.token
+        if not aws:
+            parameters |= {"ENDPOINT": endpoint.netloc, "URL_STYLE": "path"}
+        quoted = ", ".join(f"{name} '{value.replace(chr(39), chr(39) * 2)}'" for name, value in parameters.items())
+        con.execute(f"CREATE OR REPLACE SECRET shotlog_s3 (TYPE s3, {quoted}, USE_SSL {endpoint.scheme == 'https'})")
+
+    @contextmanager
+    def _reaching(self, uri: str) -> Iterator[None]:
+        """Turn what boto3 raises for a bucket or an endpoint into a sentence."""
+        bucket, _ = _split(uri)
+        try:
+            yield
+        except ClientError as error:
+            code = _code(error)
+            if code in ("NoSuchBucket", "404"):
+                raise StoreError(f"there is no bucket '{bucket}': check the name and the endpoint") from error
+            if code in _REFUSED:
+                raise StoreError(f"S3 refused access to '{uri}' ({code}): {_CREDENTIALS}") from error
+            raise StoreError(f"S3 answered {code} for '{uri}'") from error
+        except BotoCoreError as error:
+            if "Credentials" in type(error).__name__:
+                raise StoreError(f"no S3 credentials were found: {_CREDENTIALS}") from error
+            endpoint = self._client.meta.endpoint_url
+            raise StoreError(
+                f"S3 at {endpoint} can't be reached ({type(error).__name__}): check AWS_ENDPOINT_URL_S3 and the network"
+            ) from error
+
+
+def _split(uri: str) -> tuple[str, str]:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "unknown"))

@@ -1,0 +1,61 @@
+-- One row: one run, with what it found, what it has done so far and how it ended (running: no end yet).
+WITH done AS (
+    SELECT
+        run_id,
+        count(*) AS batches_done,
+        sum(media)::BIGINT AS media_done,
+        sum(ok)::BIGINT AS ok,
+        sum(partial)::BIGINT AS partial,
+        sum(failed)::BIGINT AS failed,
+        sum(skipped)::BIGINT AS skipped,
+        sum(frames)::BIGINT AS frames
+    FROM log.batches
+    GROUP BY run_id
+),
+
+planned AS (
+    SELECT run_id, arg_max(detail, happened_at)::JSON AS plan
+    FROM log.run_events
+    WHERE event = 'planned'
+    GROUP BY run_id
+),
+
+ended AS (
+    SELECT run_id, arg_max(event, happened_at) AS state, max(happened_at) AS ended_at
+    FROM log.run_events
+    WHERE event IN ('finished', 'incomplete', 'interrupted', 'died')
+    GROUP BY run_id
+)
+
+SELECT
+    runs.run_id,
+    runs.kind,
+    coalesce(ended.state, 'running') AS state,
+    runs.started_at,
+    ended.ended_at,
+    runs.sources,
+    runs.recipe_id,
+    recipes.tagger,
+    (plan ->> 'listed')::BIGINT AS listed,
+    (plan ->> 'new')::BIGINT AS new,
+    (plan ->> 'changed')::BIGINT AS changed,
+    (plan ->> 'gone')::BIGINT AS gone,
+    (plan ->> 'unchanged')::BIGINT AS unchanged,
+    (plan ->> 'stale')::BIGINT AS stale,
+    (plan ->> 'retried')::BIGINT AS retried,
+    (plan ->> 'waiting')::BIGINT AS waiting,
+    (plan ->> 'unknown')::BIGINT AS unknown,
+    (plan ->> 'excluded')::BIGINT AS excluded,
+    (plan ->> 'media')::BIGINT AS media_planned,
+    coalesce(done.media_done, 0) AS media_done,
+    coalesce(done.ok, 0) AS ok,
+    coalesce(done.partial, 0) AS partial,
+    coalesce(done.failed, 0) AS failed,
+    coalesce(done.skipped, 0) AS skipped,
+    coalesce(done.frames, 0) AS frames,
+    epoch(ended.ended_at - runs.started_at) AS seconds
+FROM log.runs
+LEFT JOIN done USING (run_id)
+LEFT JOIN planned USING (run_id)
+LEFT JOIN ended USING (run_id)
+LEFT JOIN (SELECT DISTINCT recipe_id, tagger FROM log.recipes) AS recipes USING (recipe_id)

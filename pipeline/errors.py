@@ -73,6 +73,7 @@ CODES: dict[str, Code] = {
     "truncated": Code("the file ends early", "upload it again; what could be read is in the views"),
     "corrupt": Code("parts of the file can't be decoded", "upload it again; what could be read is in the views"),
     "decoder_crashed": Code("every decoder died on this file", "upgrade the decoders, or --exclude it"),
+    "decoder_unsuited": Code("the decoder asked for can't be trusted with this file", "use --decoder auto"),
     "decoder_memory": Code(
         "decoding took more memory than allowed", "raise SHOTLOG_DECODE_MEMORY_MB and use --retry-failed"
     ),

@@ -66,10 +66,13 @@ class Readers:
 
     def _run(self) -> None:
         settings = self._work.settings
-        limits = {"memory_mb": settings.decode_memory_mb, "max_megapixels": settings.max_megapixels}
         try:
             with (
-                DecodeChild(deadline_s=settings.decode_deadline_s, **limits) as child,
+                DecodeChild(
+                    deadline_s=settings.decode_deadline_s,
+                    memory_mb=settings.decode_memory_mb,
+                    max_megapixels=settings.max_megapixels,
+                ) as child,
                 tempfile.TemporaryDirectory(prefix="shotlog-") as folder,
             ):
                 while not self._stop.is_set():

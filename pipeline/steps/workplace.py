@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline import decode, sampling
+from pipeline import decode, sampling, shots
 from pipeline.errors import UsageError
 from pipeline.lake.catalog import Lake, open_lake
 from pipeline.model import Recipe, stored_uri
@@ -66,7 +66,7 @@ class Workplace:
             metadata=chosen.metadata,
             sampling=chosen.sampling,
             max_frames=chosen.max_frames,
-            shot_detector="adaptive" if chosen.sampling in sampling.NEED_SHOTS else None,
+            shot_detector=shots.DETECTOR if chosen.sampling in sampling.NEED_SHOTS else None,
         )
 
     def decoders(self) -> tuple[str, ...]:

@@ -1,0 +1,92 @@
+"""What a file is, by its bytes and never by its name. Runs in the child process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from av.container import InputContainer
+
+from pipeline.decode.containers import HEAD_BYTES, cut_short, sniff
+from pipeline.decode.geometry import Geometry
+from pipeline.decode.image import probe_image
+from pipeline.decode.pyav import decoded
+from pipeline.decode.timeline import Timeline, opened, timeline
+from pipeline.errors import MediaError
+from pipeline.model import MediaInfo
+
+
+def probe(path: Path, *, max_megapixels: float) -> MediaInfo:
+    """Kind, container, codec, upright size, real duration and start of one local file.
+
+    duration_s reaches to the end of the last frame whose bytes are there, whatever the header says; a file that
+    ends early has fault "truncated". Raises MediaError: empty_file, not_media, no_video, no_frames, truncated,
+    corrupt, too_many_pixels, and not_found, access_denied or unreadable where the file can't be opened at all.
+    """
+    head = _head(path)
+    if not head:
+        raise MediaError("empty_file")
+    return probe_image(path, max_megapixels=max_megapixels) or _probe_video(path, head, max_megapixels)
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(HEAD_BYTES)
+    except FileNotFoundError as error:
+        raise MediaError("not_found") from error
+    except PermissionError as error:
+        raise MediaError("access_denied", error.strerror or "") from error
+    except OSError as error:
+        raise MediaError("unreadable", error.strerror or "") from error
+
+
+def _probe_video(path: Path, head: bytes, max_megapixels: float) -> MediaInfo:
+    with opened(path) as (container, stream):
+        pixels = stream.codec_context.width * stream.codec_context.height
+        if pixels > max_megapixels * 1_000_000:
+            size = f"{stream.codec_context.width}×{stream.codec_context.height}"
+            raise MediaError("too_many_pixels", f"{size} of {max_megapixels:g} megapixels")
+        line = timeline(path)
+        missing = _missing(path, container, line)
+        first = next(decoded(container, stream, path.stat().st_size), None) if line.pts else None
+        if first is None:
+            raise MediaError("truncated", missing) if missing else MediaError("no_frames", f"{len(line.pts)} packets")
+        geometry = Geometry.of(first.rotation, stream.sample_aspect_ratio)
+        width, height = geometry.size(first.width, first.height)
+        return MediaInfo(
+            kind="video",
+            container=sniff(head) or container.format.name.split(",")[0],
+            codec=stream.codec_context.codec.canonical_name,
+            width=width,
+            height=height,
+            duration_s=max(0.0, line.seconds(line.end_pts)),
+            frame_rate=float(stream.average_rate) if stream.average_rate else None,
+            container_start_s=line.start_us / 1_000_000,
+            stream_start_s=float(line.pts[0] * line.time_base),
+            start_timecode=_timecode(container),
+            fault="truncated" if missing else None,
+            fault_detail=missing,
+        )
+
+
+def _missing(path: Path, container: InputContainer, line: Timeline) -> str:
+    """What shows that the bytes end early, '' where nothing does."""
+    missing = cut_short(path)
+    if not missing and line.cut:
+        missing = "the last packet is incomplete"
+    if not missing and container.format.name.startswith("mov"):
+        size = path.stat().st_size
+        ends = [entry.pos + entry.size for s in container.streams for entry in s.index_entries]
+        if max(ends, default=0) > size:
+            missing = f"{size:,} bytes of at least {max(ends):,}"
+    if missing and line.pts:
+        missing += f"; pictures up to {line.seconds(line.end_pts):.3f} s"
+    return missing
+
+
+def _timecode(container: InputContainer) -> str | None:
+    """The tape's own start timecode, which containers keep in one stream's or the file's metadata."""
+    for metadata in (container.metadata, *(s.metadata for s in container.streams)):
+        if metadata.get("timecode"):
+            return metadata["timecode"]
+    return None

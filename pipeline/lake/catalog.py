@@ -9,9 +9,10 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -69,8 +70,17 @@ class Lake:
         return "/".join([self.uri.rstrip("/"), "work", run_id, *parts])
 
     def transaction(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
-        """Run `work` as one transaction over all tables; the whole of it again while the catalog is busy."""
-        return patiently(self._transaction)(work)
+        """Run `work` as one transaction over all tables; the whole of it again while the catalog is busy.
+
+        Writers on one machine take turns: SQLite lets one of them commit at a time and wakes nobody.
+        """
+        with self._commit_lock.open("a") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            return patiently(self._transaction)(work)
+
+    @property
+    def _commit_lock(self) -> Path:
+        return self.catalog.with_name(self.catalog.name + ".commit.lock")
 
     def _transaction(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         self.con.execute("BEGIN")
@@ -189,18 +199,9 @@ def _create(uri: str, store: Store, catalog: str | None) -> dict[str, Any]:
             return found
         if "://" not in uri and any(entry.name not in _LEFTOVERS for entry in Path(uri).iterdir()):
             raise LakeError(f"'{uri}' is a folder with something else in it: give a new or empty folder as --lake")
-        if path.exists() and (catalog is not None and "://" in uri):
+        if path.exists() and "://" in uri:
             raise LakeError(f"'{path}' is another lake's catalog: give a new SHOTLOG_CATALOG")
-        path.unlink(missing_ok=True)  # left by one that died before lake.json
-        con = connect(uri, store, path, read_only=False)
-        con.execute("BEGIN; CREATE SCHEMA log")
-        for name, schema in TABLES.items():
-            con.register("empty", schema.empty_table())
-            con.execute(f"CREATE TABLE log.{name} AS FROM empty")
-            con.unregister("empty")
-        _write_views(con, lake_id)
-        con.execute("COMMIT")
-        con.close()
+        lake_id = _finished_catalog(uri, store, path) or _make_catalog(uri, store, path, lake_id)
         identity = {"lake_id": lake_id, "format": FORMAT, "catalog": "sqlite"}
         if store.write(f"{uri.rstrip('/')}/lake.json", json.dumps(identity).encode(), if_absent=True):
             return identity
@@ -208,7 +209,42 @@ def _create(uri: str, store: Store, catalog: str | None) -> dict[str, Any]:
         return _read_identity(uri, store) or _not_a_lake(uri)
 
 
-_LEFTOVERS = {"catalog.sqlite", "catalog.sqlite.lock", "catalog.sqlite-journal", "data"}
+def _finished_catalog(uri: str, store: Store, path: Path) -> str | None:
+    """The id in a folder's catalog that has lost its lake.json, or never got one; None where there is none."""
+    if not path.exists():
+        return None
+    with closing(sqlite3.connect(path)) as plain:
+        if not plain.execute("SELECT 1 FROM sqlite_master WHERE name = 'ducklake_metadata'").fetchone():
+            return None  # made by one that died at once
+    con = connect(uri, store, path, read_only=True)
+    try:
+        row = con.execute("SELECT lake_id FROM log.identity LIMIT 1").fetchone()
+        return str(row[0]) if row else None
+    except duckdb.CatalogException:
+        return None
+    finally:
+        con.close()
+
+
+def _make_catalog(uri: str, store: Store, path: Path, lake_id: str) -> str:
+    for leftover in path.parent.glob(f"{path.name}*"):  # of one that died here
+        if not leftover.name.endswith(".lock"):
+            leftover.unlink()
+    with closing(sqlite3.connect(path)) as plain:
+        plain.execute("PRAGMA journal_mode=WAL")  # readers and the one who commits don't wait for each other
+    con = connect(uri, store, path, read_only=False)
+    con.execute("BEGIN; CREATE SCHEMA log")
+    for name, schema in TABLES.items():
+        con.register("empty", schema.empty_table())
+        con.execute(f"CREATE TABLE log.{name} AS FROM empty")
+        con.unregister("empty")
+    _write_views(con, lake_id)
+    con.execute("COMMIT")
+    con.close()
+    return lake_id
+
+
+_LEFTOVERS = {"data"} | {f"catalog.sqlite{end}" for end in ("", ".lock", ".commit.lock", "-journal", "-wal", "-shm")}
 
 
 def _catalog_path(uri: str, lake_id: str, catalog: str | None) -> Path:

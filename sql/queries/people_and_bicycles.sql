@@ -1,4 +1,4 @@
--- Where are people and bicycles together, and at which timecodes.
+-- Where are people or bicycles, how many, and at which timecodes.
 SELECT
     regexp_extract(uri, '[^/]+$') AS file,
     timecode,
@@ -8,5 +8,5 @@ SELECT
 FROM participants
 JOIN timestamps USING (tagging_id, media_id, uri, timestamp_s)
 GROUP BY uri, timecode, caption
-HAVING people > 0 AND bicycles > 0
+HAVING people > 0 OR bicycles > 0
 ORDER BY uri, timecode

@@ -45,7 +45,7 @@ def test_a_wrong_argument_is_a_sentence(arguments, sentence):
 
 def test_an_unknown_variable_is_refused(monkeypatch):
     monkeypatch.setenv("SHOTLOG_TAGER", "null")
-    with pytest.raises(UsageError, match="unknown setting 'SHOTLOG_TAGER'.*did you mean SHOTLOG_TAGGER"):
+    with pytest.raises(UsageError, match=r"unknown setting 'SHOTLOG_TAGER'.*did you mean SHOTLOG_TAGGER"):
         load_settings()
 
 

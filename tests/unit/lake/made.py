@@ -1,0 +1,66 @@
+"""Taggings as a tag step would hand them over, for tests that need no media."""
+
+import uuid
+from datetime import UTC, datetime
+
+from pipeline.errors import describe
+from pipeline.model import (
+    FrameTags,
+    Label,
+    MediaInfo,
+    MediaObject,
+    MediaTags,
+    Participant,
+    Recipe,
+    Shot,
+    TaggedFrame,
+    Thumbnail,
+)
+
+RECIPE = Recipe("builtin")
+OTHER_RECIPE = Recipe("builtin", max_frames=7)
+
+
+def media(name: str = "a.mp4", etag: str = "1", size: int = 100) -> MediaObject:
+    return MediaObject(f"/archive/{name}", etag, size, datetime(2026, 1, 2, tzinfo=UTC))
+
+
+def frame(timestamp_s: float) -> TaggedFrame:
+    tags = FrameTags(
+        caption="1 person.",
+        caption_source="template",
+        categories=(Label("people", 0.9),),
+        participants=(Participant("person", "person", 1, 0.9),),
+        scene=(),
+        tags=(Label("person", 0.9), Label("hat")),
+    )
+    return TaggedFrame(timestamp_s, round(timestamp_s * 25), tags, 0, Thumbnail(b"\xffRIFF\x00", 4, 3))
+
+
+def tagging(
+    of: MediaObject | None = None,
+    *,
+    status: str = "ok",
+    code: str | None = None,
+    recipe: Recipe = RECIPE,
+    run_id: str = "run-1",
+    batch_id: str = "000000",
+    decoder: str = "pyav 18.1.0",
+    frames: int = 2,
+) -> MediaTags:
+    good = status in ("ok", "partial")
+    return MediaTags(
+        tagging_id=uuid.uuid4().hex,
+        run_id=run_id,
+        batch_id=batch_id,
+        recipe_id=recipe.recipe_id,
+        object=of or media(),
+        status=status,
+        tagged_at=datetime.now(UTC),
+        info=MediaInfo("video", "mp4", "h264", 640, 360, 2.0, 25.0) if good else None,
+        decoder=decoder,
+        error_code=code,
+        error=describe(code) if code else None,
+        shots=(Shot(0, 2),) if good else None,
+        frames=tuple(frame(float(second)) for second in range(frames)) if good else (),
+    )

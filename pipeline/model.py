@@ -153,8 +153,8 @@ class Frame:
     """One decoded picture and when it is on screen.
 
     image: RGB uint8 (height, width, 3), upright, square pixels. timestamp_s: this frame's own presentation
-    time less the container's start. target_s: the moment that was asked for (timestamp_s ≤ target_s, except
-    before the first frame). frame_index: position in presentation order, from 0.
+    time less the container's start. target_s: the moment that was asked for (timestamp_s ≤ target_s to the microsecond,
+    except before the first frame). frame_index: position in presentation order, from 0.
     """
 
     media_id: str

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipeline.decode import ANIMATED
 from pipeline.decode.containers import cut_short
+from pipeline.decode.timeline import TIE_S
 from pipeline.errors import MediaError
 from pipeline.model import Frame, MediaInfo
 
@@ -81,7 +82,7 @@ class ImageDecoder:
         starts_s = frame_times(path)[:-1]
         wanted: dict[int, float] = {}
         for target_s in targets_s:
-            wanted.setdefault(max(0, int(np.searchsorted(starts_s, target_s, side="right")) - 1), target_s)
+            wanted.setdefault(max(0, int(np.searchsorted(starts_s, target_s + TIE_S, side="right")) - 1), target_s)
         with Image.open(path, formats=_FORMATS) as image:
             for index, target_s in wanted.items():
                 try:

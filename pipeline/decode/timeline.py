@@ -61,6 +61,10 @@ def _video(container: InputContainer) -> VideoStream:
     return best if isinstance(best, VideoStream) and best in films else films[0]
 
 
+TIE_S = 1e-6
+"""A frame that begins this little after a moment is meant by it: containers give their start in microseconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Timeline:
     """The frames of one video in the order in which they are shown.
@@ -84,7 +88,7 @@ class Timeline:
 
     def on_screen(self, target_s: float) -> int:
         """Index of the frame shown at target_s; 0 before the first."""
-        return max(0, bisect_right(self.pts, target_s, key=self.seconds) - 1)
+        return max(0, bisect_right(self.pts, target_s + TIE_S, key=self.seconds) - 1)
 
     def index(self, pts: int) -> int:
         """Index of the frame with this pts, or of the one before it."""

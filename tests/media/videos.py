@@ -205,10 +205,41 @@ def single_mp4(path: Path) -> None:
     encode(path, ticks=[0])
 
 
-@made("cover_first.mp4")
-def cover_first_mp4(path: Path) -> None:
-    """A film whose cover picture is a video stream of its own."""
-    encode(path, audio_s=(0, 2))
+@made("cover.mp4")
+def cover_mp4(path: Path) -> None:
+    """A film with a cover picture, which containers keep as a video stream of its own."""
+    film = path.with_name("without_cover.mp4")
+    encode(film)
+    with av.open(str(film)) as source, av.open(str(path), "w") as out:
+        cover = out.add_stream("mjpeg")
+        cover.width, cover.height, cover.pix_fmt = WIDTH, HEIGHT, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        video = out.add_stream_from_template(source.streams.video[0])
+        packet = av.Packet(jpeg(200))
+        packet.stream, packet.pts, packet.dts, packet.is_keyframe = cover, 0, 0, True
+        out.mux(packet)
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = video
+                out.mux(packet)
+
+
+LONG = {
+    "long.mp4": {"options": {**X264, "g": "24"}},
+    "long_open_gop.mp4": {"options": {**X264, "x264-params": "open-gop=1:keyint=24"}},
+    "long_hevc.mp4": {
+        "codec": "libx265",
+        "options": {"preset": "ultrafast", "x265-params": "keyint=24:open-gop=1:log-level=none"},
+    },
+    "long_live.mkv": {"options": {**X264, "g": "24"}, "mux": {"live": "1"}, "format": "matroska"},
+    "long.ts": {"options": {**X264, "g": "24"}, "format": "mpegts", "first_s": 36_000, "mux": {"mpegts_copyts": "1"}},
+    "long.mpg": {"codec": "mpeg2video", "options": {"g": "24", "bf": "2"}, "format": "mpeg"},
+    "long.webm": {"codec": "libvpx-vp9", "options": {"g": "24", "deadline": "realtime", "cpu-used": "8"}},
+}
+"""Half a minute each, so that a decoder may jump over what nobody asked for."""
+
+for _name, _how in LONG.items():
+    made(_name)(lambda path, how=_how: encode(path, ticks=range(30 * RATE), **how))  # type: ignore[misc]
 
 
 @made("overcount.avi")

@@ -1,0 +1,85 @@
+"""SIGKILL at any moment: every media object is in the views exactly once, and nothing is paid for twice."""
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pipeline
+from demo.services import wait_until
+from pipeline.steps.listing import list_media
+from pipeline.steps.plan import plan_batches
+from pipeline.steps.publish import publish_run
+from pipeline.steps.tag import tag_batch
+from tests.media import media
+
+FILES = ["cfr.mp4", "vfr.mkv", "hevc.mp4", "still.webp", "truncated.mp4", "text.mp4", "animated.gif", "cmyk.jpg"]
+COPIES = 4
+MEDIA = len(FILES) * COPIES
+GOOD = MEDIA - COPIES  # text.mp4 is no media
+TAG_BATCH = "import json, sys; from pipeline.steps.tag import tag_batch; tag_batch(*json.loads(sys.argv[1]))"
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("archive")
+    for name in FILES:
+        for copy in range(COPIES):
+            shutil.copy(media(name), folder / f"{copy}-{name}")
+    return folder
+
+
+def check_everything_once(lake):
+    con = pipeline.connect(lake)
+    counts = "SELECT count(*), count(DISTINCT media_id) FROM"
+    assert con.execute(f"{counts} media").fetchone() == (GOOD, GOOD)
+    assert con.execute(f"{counts} log.taggings").fetchone() == (MEDIA, MEDIA), "looked at twice"
+    frames = con.execute("SELECT uri, timestamp_s, count(*) FROM timestamps GROUP BY ALL HAVING count(*) > 1")
+    assert frames.fetchall() == []
+    assert con.execute("SELECT count(*) = (SELECT sum(frames) FROM media) FROM timestamps").fetchone() == (True,)
+    failures = con.execute("SELECT error_code, count(*) FROM failures GROUP BY error_code ORDER BY error_code")
+    assert failures.fetchall() == [("not_media", COPIES), ("truncated", COPIES)]
+
+
+@pytest.mark.seeds(3, 30)
+def test_a_run_killed_at_random_moments_ends_with_every_media_object_once(seed, archive, tmp_path, s3, monkeypatch):
+    chance = random.Random(seed)
+    lake = str(tmp_path / "lake")
+    if seed % 2:
+        s3.client().create_bucket(Bucket=f"killed-{seed}")
+        lake = f"s3://killed-{seed}/lake"
+        for name, value in {**s3.env, "SHOTLOG_CATALOG": str(tmp_path / "catalog.sqlite")}.items():
+            monkeypatch.setenv(name, value)
+    command = [str(Path(sys.executable).with_name("shotlog")), "tag", str(archive), "--lake", lake, "--tagger", "null"]
+    for _ in range(chance.randint(2, 5)):
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as run:
+            try:
+                run.wait(chance.uniform(0.3, 4))
+            except subprocess.TimeoutExpired:
+                run.kill()
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    check_everything_once(lake)
+
+
+def test_a_tag_task_killed_midway_and_retried_adds_each_media_object_once(archive, tmp_path):
+    lake = str(tmp_path / "lake")
+    request = {"sources": str(archive), "lake": lake, "tagger": "null", "workers": 1}
+    run_id = list_media(request, "task")["run_id"]
+    (batch_id,) = plan_batches({**request, "batch_frames": 10_000}, run_id)["batches"]
+    journal = Path(lake) / "work" / run_id / "journal"
+    task = [sys.executable, "-c", TAG_BATCH, json.dumps([request, run_id, batch_id])]
+    for finished in (5, 15):
+        with subprocess.Popen(task) as killed:
+            wait_until("finished media", lambda n=finished: n <= len(list(journal.glob("*.json"))) or None, seconds=60)
+            killed.kill()
+    kept = len(list(journal.glob("*.json")))
+    assert 15 <= kept < MEDIA
+    assert tag_batch(request, run_id, batch_id)["ok"] + 2 * COPIES == MEDIA
+    assert tag_batch(request, run_id, batch_id) == dict.fromkeys(("ok", "partial", "failed", "skipped", "frames"), 0)
+    assert publish_run(request, run_id)["state"] == "finished"
+    assert not journal.exists()
+    check_everything_once(lake)

@@ -1,0 +1,50 @@
+"""What a file really shows and when: PyAV reading front to back, sharing no code with pipeline/."""
+
+from __future__ import annotations
+
+import functools
+from bisect import bisect_right
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import numpy as np
+from PIL import Image, ImageSequence
+
+from tests.media import media
+
+
+@dataclass(frozen=True)
+class TrueFrame:
+    """One frame as it is stored: not yet turned upright, pixels not yet square."""
+
+    timestamp_s: float
+    rgb: np.ndarray
+
+
+@functools.cache
+def true_frames(name: str) -> tuple[TrueFrame, ...]:
+    """Every frame of a healthy video in presentation order, its time less the container's start."""
+    if name.startswith("animated"):
+        return _animated(name)
+    with av.open(str(media(name))) as container:
+        start_s = Fraction(container.start_time or 0, 1_000_000)
+        return tuple(
+            TrueFrame(float(frame.pts * frame.time_base - start_s), frame.to_ndarray(format="rgb24"))
+            for frame in container.decode(video=0)
+        )
+
+
+def _animated(name: str) -> tuple[TrueFrame, ...]:
+    found, ms = [], 0
+    with Image.open(media(name)) as image:
+        for frame in ImageSequence.Iterator(image):
+            found.append(TrueFrame(ms / 1000, np.asarray(frame.convert("RGB"))))
+            ms += frame.info["duration"]
+    return tuple(found)
+
+
+def on_screen(name: str, moment_s: float) -> int:
+    """Number of the frame that a player shows at a moment, to the microsecond; the first before it begins."""
+    times = [frame.timestamp_s for frame in true_frames(name)]
+    return max(0, bisect_right(times, moment_s + 1e-6) - 1)

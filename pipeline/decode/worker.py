@@ -50,12 +50,19 @@ class DecodeChild:
         self._deadline_s, self._memory_mb, self._max_megapixels = deadline_s, memory_mb, max_megapixels
         self._process: _Process | None = None
         self._used: list[str] = []
+        self._stopped = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._kill()
+
+    def stop(self) -> None:
+        """End whatever is going on, from another thread: what is asked then ends with a MediaError."""
+        self._stopped = True
+        if process := self._process:
+            process.end()
 
     @property
     def decoder(self) -> str | None:
@@ -97,7 +104,7 @@ class DecodeChild:
                 return
             except MediaError as error:
                 trouble = trouble or error
-                if error.code not in KILLED:
+                if self._stopped or error.code not in KILLED:
                     break
         if trouble:
             raise trouble
@@ -116,6 +123,8 @@ class DecodeChild:
 
     def _ask(self, seconds: float, **request: Any) -> Iterator[Message]:
         """Send one request and yield its answers. A request that isn't answered to its end ends the process."""
+        if self._stopped:
+            raise MediaError("decoder_crashed", "it was told to stop")
         if self._process is None:
             self._process = _Process(self._memory_mb, round(self._max_megapixels * 1_000_000) * 3)
         process, ended = self._process, False
@@ -215,10 +224,14 @@ class _Process:
         code = self._process.wait()
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
-    def kill(self) -> None:
-        """End the process, whatever it does, and close the pipes."""
+    def end(self) -> None:
+        """End the process, whatever it does."""
         self._process.kill()
         self._process.wait()
+
+    def kill(self) -> None:
+        """End the process and close the pipes to it."""
+        self.end()
         if self._process.stdin:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()

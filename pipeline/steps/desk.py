@@ -141,8 +141,10 @@ class Desk:
         self._on_finished(tagging)
 
     def _tagging(self, opened: OpenMedia) -> MediaTags:
-        frames = tuple(opened.answered[moment] for moment in sorted(opened.seen & set(opened.answered)))
         trouble = opened.trouble or opened.refused
+        # a look that broke off hasn't come to all that an earlier one answered; one to the end knows what belongs
+        moments = set(opened.answered) if opened.trouble else opened.seen & set(opened.answered)
+        frames = tuple(opened.answered[moment] for moment in sorted(moments))
         if trouble is None and opened.info and opened.info.fault:
             trouble = MediaError(opened.info.fault, opened.info.fault_detail)
         if trouble is None and not frames:

@@ -34,16 +34,21 @@ def list_media(request: dict[str, Any], run_name: str | None = None) -> dict[str
     `run_id` of all further steps and how many objects were `listed`, media or not.
     """
     work = Workplace.of(request)
+    check_sources(work)
     lake = work.lake(create=True, read_only=False)
     run_id = make_run_id(run_name)
     begin_run(work, lake, run_id)
     return {"run_id": run_id, "listed": write_listing(work, lake, run_id)}
 
 
-def begin_run(work: Workplace, lake: Lake, run_id: str) -> None:
-    """Record the run and its recipe, once."""
+def check_sources(work: Workplace) -> None:
+    """Raise UsageError where there are none: before anything is made."""
     if not work.sources:
         raise UsageError("nothing to tag: give s3://bucket/prefix, a folder, a file or an https URL")
+
+
+def begin_run(work: Workplace, lake: Lake, run_id: str) -> None:
+    """Record the run and its recipe, once."""
     recipe = work.recipe(work.tagger())
     row = {
         "run_id": run_id,

@@ -14,7 +14,7 @@ from pipeline import planning
 from pipeline.errors import LakeError
 from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
-from pipeline.lake.journal import Journal
+from pipeline.lake.journal import Entry, Journal
 from pipeline.model import Batch, MediaTags
 from pipeline.steps.listing import listing_glob
 from pipeline.steps.workplace import Workplace
@@ -76,18 +76,25 @@ def take_over_dead_runs(lake: Lake, run_id: str) -> None:
     runs = {uri.removeprefix(prefix).partition("/")[0] for uri in lake.store.names(prefix.rstrip("/"))} - {run_id}
     mine = Journal(lake, run_id)
     for dead in sorted(runs):
-        journal = Journal(lake, dead)
-        finished: dict[str, list[MediaTags]] = defaultdict(list)
-        for entry in journal.entries():
-            if entry.finished:
-                finished[entry.finished.batch_id].append(entry.finished)
-            else:
-                mine.keep(entry)
-        for batch_id, taggings in finished.items():
-            writer.commit_batch(lake, dead, batch_id, taggings)
+        for entry in commit_finished(lake, dead):
+            mine.keep(entry)
         if _state(lake, dead) in (None, "running"):
             writer.record_event(lake, dead, "died", {"taken_over_by": run_id})
         clear_work(lake, dead)
+
+
+def commit_finished(lake: Lake, run_id: str) -> list[Entry]:
+    """Commit what a run that has stopped finished and didn't commit; returns what it left unfinished."""
+    finished: dict[str, list[MediaTags]] = defaultdict(list)
+    unfinished = []
+    for entry in Journal(lake, run_id).entries():
+        if entry.finished:
+            finished[entry.finished.batch_id].append(entry.finished)
+        else:
+            unfinished.append(entry)
+    for batch_id, taggings in finished.items():
+        writer.commit_batch(lake, run_id, batch_id, taggings)
+    return unfinished
 
 
 def clear_work(lake: Lake, run_id: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.errors import LakeError, ShotlogError
 from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
 from pipeline.steps.plan import clear_work
@@ -14,12 +15,20 @@ DONE = ("ok", "partial", "failed", "skipped", "frames")
 
 
 def publish_run(request: dict[str, Any], run_id: str) -> dict[str, Any]:
-    """Record the end of a run and return its summary; see `end_run`."""
-    return end_run(Workplace.of(request).lake(read_only=False), run_id)
+    """Record the end of a run and return its summary; see `end_run`. Raises LakeError where batches are missing."""
+    summary = end_run(Workplace.of(request).lake(read_only=False), run_id)
+    if summary["state"] != "finished":
+        raise LakeError(
+            f"run {run_id} is {summary['state']}: what its other batches found is in the lake; clear the failed tasks, "
+            "or leave what is missing to the next run"
+        )
+    return summary
 
 
-def end_run(lake: Lake, run_id: str, *, interrupted: bool = False) -> dict[str, Any]:
+def end_run(lake: Lake, run_id: str, *, interrupted: bool = False, error: Exception | None = None) -> dict[str, Any]:
     """Append the run's end: finished when every planned batch is in the lake, else incomplete or interrupted.
+
+    error: what broke the run; its sentence is kept where it is one of ours, which hold no secrets.
 
     A finished run's work folder is cleared; otherwise it stays for a rerun or for the next run to take over.
     Returns run_id, state, the plan's counts, what was done, and seconds.
@@ -33,8 +42,10 @@ def end_run(lake: Lake, run_id: str, *, interrupted: bool = False) -> dict[str, 
         """,
         {"run": run_id},
     ).fetchone() or (0, 0)
-    state = "interrupted" if interrupted else "finished" if done >= (planned or 0) else "incomplete"
-    writer.record_event(lake, run_id, state)
+    whole = error is None and planned is not None and done >= planned
+    state = "interrupted" if interrupted else "finished" if whole else "incomplete"
+    reason = str(error) if isinstance(error, ShotlogError) else type(error).__name__
+    writer.record_event(lake, run_id, state, {"error": reason} if error else None)
     if state == "finished":
         clear_work(lake, run_id)
     return run_summary(lake, run_id)

@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from pipeline.errors import UsageError, unknown_name
+from pipeline.errors import StoreError, UsageError, unknown_name
 from pipeline.steps.workplace import Workplace
 
 
@@ -20,13 +20,18 @@ def connect(request: dict[str, Any]) -> duckdb.DuckDBPyConnection:
 def sql(request: dict[str, Any], query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Column names and rows of a statement, a file of one, or a named query of the cookbook.
 
-    Raises UsageError with DuckDB's own message where the statement can't be run.
+    Raises UsageError with DuckDB's own message where the statement can't be run, StoreError where the data are out
+    of reach.
     """
     text = find_query(query)
     con = connect(request)
     try:
         answer = con.execute(text)
+        if not answer:
+            raise UsageError("the query holds no statement: give one, a file.sql, or the name of a query")
         return [column[0] for column in answer.description or ()], answer.fetchall()
+    except (duckdb.HTTPException, duckdb.IOException) as error:
+        raise StoreError(f"the lake's data can't be read: {error}") from error
     except duckdb.Error as error:
         raise UsageError(f"the query can't be run: {error}") from error
 
@@ -36,8 +41,12 @@ def find_query(query: str) -> str:
     if any(letter.isspace() for letter in query.strip()):
         return query
     path = Path(query)
-    if path.suffix == ".sql" and path.is_file():
-        return path.read_text("utf-8")
+    if path.suffix == ".sql":
+        try:
+            return path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8"
+            raise UsageError(f"the query '{query}' can't be read ({reason}): give a file of one statement") from error
     named = queries()
     if query not in named:
         raise unknown_name("query", query, named, hint="(or give a statement, or a file.sql)")

@@ -41,6 +41,7 @@ class Readers:
         count = min(work.settings.workers, len(batch.objects))
         self._ready: queue.Queue[Frame | BaseException | None] = queue.Queue(FRAMES_AHEAD * max(1, count))
         self._stop = threading.Event()
+        self._children: list[DecodeChild] = []
         self._threads = [threading.Thread(target=self._run, name=f"reader-{n}", daemon=True) for n in range(count)]
 
     def frames(self) -> Generator[Frame]:
@@ -59,6 +60,8 @@ class Readers:
                     yield item
         finally:
             self._stop.set()
+            for child in self._children:
+                child.stop()
             for thread in self._threads:
                 while thread.is_alive():
                     with contextlib.suppress(queue.Empty):  # a reader may be waiting for room
@@ -75,6 +78,7 @@ class Readers:
                 ) as child,
                 tempfile.TemporaryDirectory(prefix="shotlog-") as folder,
             ):
+                self._children.append(child)
                 while not self._stop.is_set():
                     try:
                         media, answered = self._todo.get_nowait()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Protocol
 
 from pipeline.lake.catalog import Lake
 from pipeline.model import MediaTags
-from pipeline.steps.listing import begin_run, make_run_id, write_listing
-from pipeline.steps.plan import plan, read_batch
+from pipeline.steps.listing import begin_run, check_sources, make_run_id, write_listing
+from pipeline.steps.plan import commit_finished, plan, read_batch
 from pipeline.steps.publish import end_run
 from pipeline.steps.tag import look_at
 from pipeline.steps.workplace import Workplace
@@ -33,9 +34,11 @@ class Watcher(Protocol):
 def tag(request: dict[str, Any], watch: Watcher) -> dict[str, Any]:
     """List, plan, tag and publish. Returns the run's summary: see steps/publish.py.
 
-    A KeyboardInterrupt commits what is finished, records the run as interrupted, and goes on to the caller.
+    A KeyboardInterrupt commits what is finished, records the run as interrupted, and goes on to the caller; what
+    else breaks the run is recorded with it.
     """
     work = Workplace.of(request)
+    check_sources(work)
     tagger = work.tagger()
     lake = work.lake(create=True, read_only=False)
     run_id = make_run_id(None)
@@ -48,7 +51,12 @@ def tag(request: dict[str, Any], watch: Watcher) -> dict[str, Any]:
             if planned["batches"]:
                 _tag_batches(work, lake, run_id, planned["batches"], tagger, watch)
         except KeyboardInterrupt:
+            commit_finished(lake, run_id)
             end_run(lake, run_id, interrupted=True)
+            raise
+        except Exception as error:
+            with suppress(Exception):  # what stopped the run may also hinder this, and matters more
+                end_run(lake, run_id, error=error)
             raise
         return end_run(lake, run_id)
 

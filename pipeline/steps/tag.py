@@ -40,19 +40,14 @@ def look_at(
 ) -> list[MediaTags]:
     """Look at every media object of the batch and commit what was seen; `watch` hears of each as it ends.
 
-    When it is interrupted, what was finished is committed before the interrupt goes on.
+    Interrupted or killed, it leaves what was finished in the journal.
     """
     journal = Journal(lake, batch.run_id)
     desk = Desk(batch.run_id, batch.batch_id, work.recipe(tagger), journal, watch)
     readers = Readers(work, batch, desk, evidence=tagger.looks)
-    try:
-        with closing(readers.frames()) as frames:
-            for answer in tagger.look(frames):
-                desk.answered(answer)
-    except KeyboardInterrupt:
-        if desk.finished:
-            writer.commit_batch(lake, batch.run_id, batch.batch_id, desk.finished)
-        raise
+    with closing(readers.frames()) as frames:
+        for answer in tagger.look(frames):
+            desk.answered(answer)
     writer.commit_batch(lake, batch.run_id, batch.batch_id, desk.finished)
     for media in batch.objects:
         journal.drop(media.media_id)

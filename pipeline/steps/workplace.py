@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline import decode, sampling, shots
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, unknown_name
 from pipeline.lake.catalog import Lake, open_lake
 from pipeline.model import Recipe, stored_uri
 from pipeline.settings import Settings, load_settings
@@ -34,10 +34,12 @@ class Workplace:
         """Raises UsageError for anything in the request that can't be meant."""
         settings = load_settings(**request)
         sampling.check_policy(settings.sampling)
-        lake_uri = resolve_uri(settings.lake).rstrip("/")
+        if settings.decoder not in (known := ("auto", *decode.DECODERS)):
+            raise unknown_name("decoder", settings.decoder, known)
+        lake_uri = _resolve(settings.lake).rstrip("/")
         if scheme_of(lake_uri).startswith("http"):
-            raise UsageError(f"a lake can't lie at '{settings.lake}': give a folder or s3://bucket/prefix")
-        return cls(settings, tuple(dict.fromkeys(resolve_uri(source) for source in settings.sources)), lake_uri)
+            raise UsageError(f"a lake can't lie at '{stored_uri(lake_uri)}': give a folder or s3://bucket/prefix")
+        return cls(settings, tuple(dict.fromkeys(_resolve(source) for source in settings.sources)), lake_uri)
 
     def store(self, uri: str) -> Store:
         """One store a scheme, shared by the threads of this step."""
@@ -76,6 +78,15 @@ class Workplace:
         """What was asked, fit to be kept: sources without user, password or signature."""
         asked = self.settings.model_dump(mode="json", exclude={"sources"})
         return {**asked, "sources": shown(self.sources)}
+
+
+def _resolve(uri: str) -> str:
+    resolved = resolve_uri(uri)
+    bucket = resolved.removeprefix("s3://").partition("/")[0]
+    if scheme_of(resolved) == "s3" and "@" in bucket:
+        place = bucket.rpartition("@")[2]
+        raise UsageError(f"an s3 URI holds no key: write s3://{place}/…, and set AWS_ACCESS_KEY_ID and its secret")
+    return resolved
 
 
 def shown(sources: Iterable[str]) -> list[str]:

@@ -160,7 +160,5 @@ def test_the_decoder_sees_no_secrets(child, monkeypatch):
 
 def test_an_unknown_decoder_lists_the_known_ones(child):
     info = child.probe(media("cfr.mp4"))
-    with pytest.raises(
-        UsageError, match=r"unknown decoder 'decrod': known are auto, decord, pyav .* mean decord"
-    ):
+    with pytest.raises(UsageError, match=r"unknown decoder 'decrod': known are auto, decord, pyav .* mean decord"):
         list(child.frames(media("cfr.mp4"), info, [0.5], media_id="m", decoder="decrod"))

@@ -6,6 +6,7 @@ query over both, so memory stays bounded whatever the count.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -63,15 +64,15 @@ class Wish:
     limit: int | None = None
 
 
-def compare(con: duckdb.DuckDBPyConnection, listing: str, wish: Wish, *, lake_is_new: bool = False) -> dict[str, int]:
+def compare(con: duckdb.DuckDBPyConnection, listing: str, wish: Wish) -> dict[str, int]:
     """Hold a listing (a Parquet glob) against the lake and keep the result in temporary tables.
 
     Fills `compared` (one row a listed media object, with its state, whether it is to do, and the partial tagging
     whose frames are taken over) and `gone` (media that were there at an earlier listing and aren't now).
     Returns counts: listed = new + changed + unchanged; stale, retried and waiting are unchanged ones.
     """
-    history = "(FROM log.taggings LIMIT 0)" if lake_is_new else "log.taggings"
-    sightings = "(FROM log.sightings LIMIT 0)" if lake_is_new else "log.sightings"
+    folder, slash, names = listing.rpartition("/")
+    listing = re.sub(r"([\[?*])", r"[\1]", folder) + slash + names  # a lake's own path is no pattern
     parameters = {
         "listing": listing,
         "recipe": wish.recipe.recipe_id,
@@ -80,8 +81,8 @@ def compare(con: duckdb.DuckDBPyConnection, listing: str, wish: Wish, *, lake_is
         "retag": wish.retag,
         "retry": wish.retry_failed,
     }
-    con.execute(_COMPARE.format(history=history), parameters)
-    con.execute(_GONE.format(sightings=sightings), {"listing": listing, "scopes": _scopes(wish.sources)})
+    con.execute(_COMPARE, parameters)
+    con.execute(_GONE, {"listing": listing, "scopes": _scopes(wish.sources)})
     if wish.limit is not None:
         con.execute(
             "UPDATE compared SET todo = false WHERE media_id NOT IN "
@@ -102,15 +103,15 @@ WITH listed AS (
 latest AS (
     SELECT
         media_id,
-        arg_max({{'tagging_id': tagging_id, 'etag': etag, 'status': status, 'error_code': error_code,
-                 'recipe_id': recipe_id, 'decoder': decoder}}, (tagged_at, tagging_id)) AS last
-    FROM {history}
+        arg_max({'tagging_id': tagging_id, 'etag': etag, 'status': status, 'error_code': error_code,
+                 'recipe_id': recipe_id, 'decoder': decoder}, (tagged_at, tagging_id)) AS last
+    FROM log.taggings
     GROUP BY media_id
 ),
 
 -- versions that have a good look under this recipe, whatever came later
 settled AS (
-    SELECT DISTINCT media_id, etag FROM {history} WHERE status = 'ok' AND recipe_id = $recipe
+    SELECT DISTINCT media_id, etag FROM log.taggings WHERE status = 'ok' AND recipe_id = $recipe
 ),
 
 judged AS (
@@ -149,8 +150,8 @@ FROM sorted_out
 _GONE = """
 CREATE OR REPLACE TEMP TABLE gone AS
 WITH latest AS (
-    SELECT media_id, arg_max({{'uri': uri, 'etag': etag, 'state': state}}, seen_at) AS last
-    FROM {sightings}
+    SELECT media_id, arg_max({'uri': uri, 'etag': etag, 'state': state}, seen_at) AS last
+    FROM log.sightings
     GROUP BY media_id
 )
 
@@ -196,7 +197,14 @@ FROM compared
 
 def _scopes(sources: Sequence[str]) -> list[dict[str, Any]]:
     """How far each source reaches: an S3 prefix and a folder cover what begins with them, the rest only itself."""
-    return [{"uri": uri, "whole": not (uri.startswith("s3://") or uri.endswith("/"))} for uri in sources]
+    whole_bucket = re.compile(r"s3://[^/]+$")
+    return [
+        {
+            "uri": f"{uri}/" if whole_bucket.match(uri) else uri,  # not the buckets that begin with its name
+            "whole": not (uri.startswith("s3://") or uri.endswith("/")),
+        }
+        for uri in sources
+    ]
 
 
 def batches(con: duckdb.DuckDBPyConnection, run_id: str, recipe: Recipe, batch_frames: int) -> Iterator[Batch]:

@@ -9,12 +9,13 @@ from typing import Any
 from pipeline import decode, sampling, shots
 from pipeline.errors import UsageError, unknown_name
 from pipeline.lake.catalog import Lake, open_lake
-from pipeline.model import Recipe, stored_uri
+from pipeline.model import Recipe
 from pipeline.settings import Settings, load_settings
 from pipeline.store import open_store, resolve_uri, scheme_of
 from pipeline.store.base import Store
 from pipeline.taggers import open_tagger
 from pipeline.taggers.base import Tagger
+from pipeline.uris import stored_uri
 
 
 @dataclass

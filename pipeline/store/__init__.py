@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from pipeline.errors import UsageError, unknown_name
 from pipeline.store.base import Store
+from pipeline.uris import canonical_uri
 
 STORES = {
     "": "pipeline.store.local:LocalStore",
@@ -24,7 +25,7 @@ def resolve_uri(uri: str) -> str:
 
     A folder's path ends with a slash, so that `/tapes` doesn't reach into `/tapes-2`.
 
-    Raises UsageError: an unknown scheme, a bucket without a name, an empty URI.
+    Raises UsageError: an unknown scheme, a bucket without a name, a URL without a host, an empty URI.
     """
     if not uri.strip():
         raise UsageError("a URI is empty: give s3://bucket/prefix, a folder, a file or an https URL")
@@ -37,6 +38,8 @@ def resolve_uri(uri: str) -> str:
         raise unknown_name("URI scheme", scheme, [name for name in STORES if name] + ["file"])
     if scheme == "s3" and not rest.partition("/")[0]:
         raise UsageError(f"'{uri}' names no bucket: write s3://bucket/prefix")
+    if scheme.startswith("http") and not _has_host(uri):
+        raise UsageError(f"a {scheme} URL has no valid host or port: write {scheme}://host/path")  # it may hold secrets
     return uri
 
 
@@ -50,6 +53,13 @@ def open_store(uri: str, sources: Sequence[str] = ()) -> Store:
 def scheme_of(uri: str) -> str:
     """The scheme of a resolved URI, '' for a path."""
     return uri.partition("://")[0] if "://" in uri else ""
+
+
+def _has_host(url: str) -> bool:
+    try:
+        return bool(urlsplit(canonical_uri(url)).hostname)
+    except ValueError:
+        return False
 
 
 def _folder_or_file(path: Path) -> str:

@@ -6,6 +6,7 @@ The signature lives in the sources only: this store is opened with them and noth
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -13,15 +14,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import httpx
+from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from pipeline.errors import MediaError, StoreError
-from pipeline.model import MediaObject, media_id, stored_uri
+from pipeline.model import MediaObject
 from pipeline.store.base import LocalCopy
+from pipeline.uris import media_id, stored_uri
 
 if TYPE_CHECKING:
     import duckdb
 
+for _name in ("httpx", "httpcore"):  # they log every URL with its signature, and Airflow keeps what is logged
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
 _READ_ONLY = "a lake can't lie behind an http(s) URL: give a folder or s3://bucket/prefix"
+_MEDIA_CODES = {401: "access_denied", 403: "access_denied", 404: "not_found", 410: "not_found"}
+
+
+def _may_pass(error: BaseException) -> bool:
+    """The connection or the body broke off, or the server is busy."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code == 429 or error.response.status_code >= 500
+    return isinstance(error, httpx.TransportError)
+
+
+_patiently = retry(
+    retry=retry_if_exception(_may_pass),
+    stop=stop_after_attempt(4),
+    wait=wait_random_exponential(multiplier=0.25, max=8),
+    reraise=True,
+)
 
 
 class HttpStore:
@@ -29,47 +51,56 @@ class HttpStore:
 
     def __init__(self, sources: tuple[str, ...] = ()) -> None:
         self._client = httpx.Client(
-            follow_redirects=True, timeout=httpx.Timeout(60, connect=10), transport=httpx.HTTPTransport(retries=3)
+            follow_redirects=True,
+            timeout=httpx.Timeout(60, connect=10),
+            headers={"Accept-Encoding": "identity"},  # media are packed already, and a packed answer hides its size
         )
         self._urls = {media_id(source): source for source in sources}
 
     def list(self, source: str) -> Iterator[MediaObject]:
         shown = stored_uri(source)
         try:
-            # A signature may allow GET alone, so the headers come from a GET whose body isn't read.
-            with self._client.stream("GET", source) as response:
-                response.raise_for_status()
-                headers = response.headers
+            headers = self._headers(source)
         except httpx.HTTPStatusError as error:
             raise StoreError(f"'{shown}' answered {error.response.status_code}: check the URL and its expiry") from None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise StoreError(f"'{shown}' can't be reached ({type(error).__name__}): check the URL") from None
         size = int(headers.get("content-length", 0))
         yield MediaObject(shown, _etag(headers), size, _modified(headers), media_id(source))
+
+    @_patiently
+    def _headers(self, url: str) -> httpx.Headers:
+        """From a GET whose body isn't read: a signature may allow GET alone."""
+        with self._client.stream("GET", url) as response:
+            response.raise_for_status()
+            return response.headers
 
     def fetch(self, media: MediaObject, folder: Path) -> LocalCopy:
         path = folder / f"{media.media_id}{media.suffix}"
         url = self._urls.get(media.media_id)
         if url is None:
             raise MediaError("unreadable", "its URL was not among this run's sources")
-        digest = hashlib.sha256()
         try:
-            with self._client.stream("GET", url) as response, path.open("wb") as file:
-                if response.status_code in (401, 403):
-                    raise MediaError("access_denied", f"HTTP {response.status_code}")
-                if response.status_code in (404, 410):
-                    raise MediaError("not_found", f"HTTP {response.status_code}")
-                response.raise_for_status()
-                if _etag(response.headers) != media.etag:
-                    raise MediaError("object_changed")
-                for chunk in response.iter_bytes(1 << 20):
-                    digest.update(chunk)
-                    file.write(chunk)
+            content_id = self._download(url, media.etag, path)
         except httpx.HTTPStatusError as error:
-            raise MediaError("unreadable", f"HTTP {error.response.status_code}") from None
-        except httpx.HTTPError as error:
+            status = error.response.status_code
+            raise MediaError(_MEDIA_CODES.get(status, "unreadable"), f"HTTP {status}") from None
+        except (httpx.HTTPError, OSError) as error:
             raise MediaError("unreadable", type(error).__name__) from None
-        return LocalCopy(path, digest.hexdigest(), path.stat().st_size)
+        return LocalCopy(path, content_id, path.stat().st_size)
+
+    @_patiently
+    def _download(self, url: str, etag: str, path: Path) -> str:
+        """Stream one version of an object into a file; returns its SHA-256."""
+        digest = hashlib.sha256()
+        with self._client.stream("GET", url) as response, path.open("wb") as file:
+            response.raise_for_status()
+            if _etag(response.headers) != etag:
+                raise MediaError("object_changed")
+            for chunk in response.iter_bytes(1 << 20):
+                digest.update(chunk)
+                file.write(chunk)
+        return digest.hexdigest()
 
     def changed(self, media: MediaObject) -> bool:  # noqa: ARG002
         """Never: `fetch` made a copy of one version."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -17,6 +18,12 @@ from pipeline.store.base import LocalCopy
 
 if TYPE_CHECKING:
     import duckdb
+
+_PART = ".part-"
+"""How a file that is being written is called until it is whole."""
+
+_PATIENCE = 100
+"""How often a folder is made again that others delete at the same moment."""
 
 
 class LocalStore:
@@ -64,36 +71,34 @@ class LocalStore:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise StoreError(f"'{uri}' can't be read: {error.strerror}") from error
+            raise StoreError(_refusal(uri, "read", error)) from error
 
     def write(self, uri: str, data: bytes, *, if_absent: bool = False) -> bool:
         target = Path(uri)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".part-", delete=False) as part:
-                part.write(data)
-                part.flush()
-                os.fsync(part.fileno())
+            part = _write_beside(target, data)
             try:
                 if if_absent:
-                    os.link(part.name, target)  # fails where the name is taken, unlike a rename
-                    return True
-                Path(part.name).replace(target)
+                    return _link(part, target)
+                part.replace(target)
                 return True
-            except FileExistsError:
-                return False
             finally:
-                Path(part.name).unlink(missing_ok=True)
+                part.unlink(missing_ok=True)
         except OSError as error:
-            raise StoreError(f"'{uri}' can't be written: {error.strerror}") from error
+            raise StoreError(_refusal(uri, "written", error)) from error
 
     def names(self, prefix: str) -> Iterator[str]:
         for folder, _, names in os.walk(prefix):
-            yield from (str(Path(folder) / name) for name in names if not name.startswith(".part-"))
+            yield from (str(Path(folder) / name) for name in names if not name.startswith(_PART))
 
     def delete(self, uri: str) -> None:
         path = Path(uri)
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except NotADirectoryError:
+            return
+        except OSError as error:
+            raise StoreError(_refusal(uri, "deleted", error)) from error
         with suppress(OSError):  # a folder that still holds something stays
             path.parent.rmdir()
 
@@ -101,19 +106,66 @@ class LocalStore:
         """Nothing to do: DuckDB reads and writes files by itself."""
 
 
-def _walk(folder: Path) -> Iterator[MediaObject]:
-    """Files below a folder. Links to folders aren't followed: they can lead in circles."""
+def _write_beside(target: Path, data: bytes) -> Path:
+    """The bytes, safe on disk, under another name in the target's folder, which is made where it isn't there."""
+    for _ in range(_PATIENCE):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f"{_PART}{uuid.uuid4().hex}")
+        try:
+            with part.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            return part
+        except FileNotFoundError:  # another thread deleted the last file here, and the folder with it
+            continue
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    raise FileNotFoundError(errno.ENOENT, "its folder is deleted again and again")
+
+
+def _link(part: Path, target: Path) -> bool:
+    """Give the file its name unless that is taken, which a rename wouldn't mind."""
     try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    yield from _walk(Path(entry.path))
-                else:
-                    with suppress(FileNotFoundError):  # deleted meanwhile, or a link to nothing
-                        if entry.is_file():
-                            yield _media(Path(entry.path), entry.stat())
+        os.link(part, target)
+        return True
+    except FileExistsError:
+        return False
+
+
+def _refusal(uri: str, what: str, error: OSError) -> str:
+    return f"'{uri}' can't be {what} ({error.strerror}): check the path, its permissions and the room on the disk"
+
+
+def _walk(root: Path) -> Iterator[MediaObject]:
+    """Files below a folder, however deep. Links to folders aren't followed: they can lead in circles."""
+    folders = [root]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(Path(entry.path))
+                    elif (stat := _stat(entry)) is not None:
+                        yield _media(Path(entry.path), stat)
+        except FileNotFoundError:  # deleted meanwhile
+            continue
+        except OSError as error:
+            raise StoreError(
+                f"the folder '{folder}' can't be listed ({error.strerror}): check its permissions"
+            ) from error
+
+
+def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
+    """None for what is no file: a pipe, a link to nothing or to itself, one that was deleted meanwhile."""
+    try:
+        return entry.stat() if entry.is_file() else None
     except OSError as error:
-        raise StoreError(f"the folder '{folder}' can't be listed: {error.strerror}") from error
+        if error.errno in (errno.ENOENT, errno.ELOOP):
+            return None
+        raise
 
 
 def _media(path: Path, stat: os.stat_result) -> MediaObject:

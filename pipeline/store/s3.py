@@ -15,13 +15,14 @@ from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError, ParamValidationError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 from urllib3.exceptions import HTTPError
 
 from pipeline.errors import MediaError, StoreError
 from pipeline.model import MediaObject
 from pipeline.store.base import LocalCopy
+from pipeline.uris import stored_uri
 
 if TYPE_CHECKING:
     import duckdb
@@ -37,8 +38,8 @@ class S3Store:
     """Objects by s3://bucket/key. One client, shared by threads."""
 
     def __init__(self, sources: tuple[str, ...] = ()) -> None:  # noqa: ARG002 (a key says all there is to know)
-        self._session = boto3.session.Session()
         try:
+            self._session = boto3.session.Session()
             self._client = self._session.client(
                 "s3",
                 region_name=self._session.region_name or "us-east-1",
@@ -52,8 +53,12 @@ class S3Store:
                     response_checksum_validation="when_required",
                 ),
             )
-        except (BotoCoreError, ValueError) as error:
-            raise StoreError(f"S3 can't be set up: {error}") from error
+        except BotoCoreError as error:
+            raise StoreError(
+                f"S3 can't be set up: {error} (check AWS_PROFILE, AWS_REGION and ~/.aws/config)"
+            ) from error
+        except ValueError:  # its text shows the endpoint, password and all
+            raise StoreError("S3's endpoint is no URL: set AWS_ENDPOINT_URL_S3 to https://host:port") from None
 
     def list(self, source: str) -> Iterator[MediaObject]:
         """Keys that begin with the URI's key, as S3's own prefixes do; folder markers (`a/`) are left out."""
@@ -76,15 +81,17 @@ class S3Store:
             code = _MEDIA_CODES.get(_code(error), "unreadable")
             raise MediaError(code, _code(error)) from error
         except (BotoCoreError, HTTPError, OSError) as error:
-            raise MediaError("unreadable", type(error).__name__) from error
+            code = "access_denied" if _lacks_credentials(error) else "unreadable"
+            raise MediaError(code, type(error).__name__) from error
         if path.stat().st_size != media.size_bytes:
             raise MediaError("unreadable", f"{path.stat().st_size} of {media.size_bytes} bytes")
         return LocalCopy(path, content_id, media.size_bytes)
 
     @retry(
-        retry=retry_if_exception_type((HTTPClientError, HTTPError)),  # the body broke off; requests retry by themselves
+        # the body broke off; requests retry by themselves
+        retry=retry_if_exception_type((HTTPClientError, HTTPError, IncompleteReadError)),
         stop=stop_after_attempt(4),
-        wait=wait_random_exponential(max=8),
+        wait=wait_random_exponential(multiplier=0.25, max=8),
         reraise=True,
     )
     def _download(self, bucket: str, key: str, etag: str, path: Path) -> str:
@@ -121,7 +128,9 @@ class S3Store:
                 return True
             except ClientError as error:
                 if if_absent and _code(error) in ("PreconditionFailed", "412", "ConditionalRequestConflict", "409"):
-                    return False
+                    # what is there may be ours: written by a first try whose answer was lost on the way
+                    tries = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
+                    return bool(tries) and self.read(uri) == data
                 raise
 
     def names(self, prefix: str) -> Iterator[str]:
@@ -133,17 +142,23 @@ class S3Store:
             self._client.delete_object(Bucket=bucket, Key=key)
 
     def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
-        credentials = self._session.get_credentials()
-        if credentials is None:
+        with self._reaching("s3://"):
+            credentials = self._session.get_credentials()
+            frozen = credentials.get_frozen_credentials() if credentials else None
+        if frozen is None:
             raise StoreError(f"no S3 credentials were found: {_CREDENTIALS}")
-        frozen = credentials.get_frozen_credentials()
-        endpoint = urlsplit(self._client.meta.endpoint_url)
-        aws = (endpoint.hostname or "").endswith("amazonaws.com")
-        parameters = {"KEY_ID": frozen.access_key, "SECRET": frozen.secret_key, "REGION": self._client.meta.region_name}
+        endpoint = urlsplit(self._endpoint)
+        host = endpoint.hostname or ""
+        parameters = {
+            "KEY_ID": frozen.access_key,
+            "SECRET": frozen.secret_key,
+            "REGION": self._client.meta.region_name,
+            "ENDPOINT": endpoint.netloc,
+            # only AWS's public endpoints promise a name for every bucket
+            "URL_STYLE": "vhost" if host.startswith("s3.") and host.endswith(".amazonaws.com") else "path",
+        }
         if frozen.token:
             parameters["SESSION_TOKEN"] = frozen.token
-        if not aws:
-            parameters |= {"ENDPOINT": endpoint.netloc, "URL_STYLE": "path"}
         quoted = ", ".join(f"{name} '{value.replace(chr(39), chr(39) * 2)}'" for name, value in parameters.items())
         con.execute(f"CREATE OR REPLACE SECRET shotlog_s3 (TYPE s3, {quoted}, USE_SSL {endpoint.scheme == 'https'})")
 
@@ -159,19 +174,31 @@ class S3Store:
                 raise StoreError(f"there is no bucket '{bucket}': check the name and the endpoint") from error
             if code in _REFUSED:
                 raise StoreError(f"S3 refused access to '{uri}' ({code}): {_CREDENTIALS}") from error
-            raise StoreError(f"S3 answered {code} for '{uri}'") from error
+            raise StoreError(f"S3 answered {code} for '{uri}': try again, or look at the server's log") from error
+        except ParamValidationError as error:
+            raise StoreError(f"'{bucket}' can't be a bucket's name: write s3://bucket/prefix") from error
         except BotoCoreError as error:
-            if "Credentials" in type(error).__name__:
-                raise StoreError(f"no S3 credentials were found: {_CREDENTIALS}") from error
-            endpoint = self._client.meta.endpoint_url
+            name = type(error).__name__
+            if _lacks_credentials(error):
+                raise StoreError(f"no S3 credentials were found ({name}): {_CREDENTIALS}") from error
             raise StoreError(
-                f"S3 at {endpoint} can't be reached ({type(error).__name__}): check AWS_ENDPOINT_URL_S3 and the network"
+                f"S3 at {self._endpoint} can't be reached ({name}): check AWS_ENDPOINT_URL_S3 and the network"
             ) from error
+
+    @property
+    def _endpoint(self) -> str:
+        """As it may be shown: without user and password."""
+        return stored_uri(self._client.meta.endpoint_url)
 
 
 def _split(uri: str) -> tuple[str, str]:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return bucket, key
+
+
+def _lacks_credentials(error: Exception) -> bool:
+    """botocore has a dozen of these, and no class above them."""
+    return any(word in type(error).__name__ for word in ("Credential", "Token"))
 
 
 def _code(error: ClientError) -> str:

@@ -8,7 +8,7 @@ code marks that one. It raises TaggerError when it can't work at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -55,7 +55,8 @@ class Tagger(Protocol):
 
     def __exit__(self, *exc: object) -> None: ...
 
-    def look(self, frames: Iterable[Frame]) -> Iterator[Answer]:
+    def look(self, frames: Iterable[Frame]) -> Generator[Answer]:
         """Answer every frame of the stream. Takes frames as it has room for them (the stream is unbounded and
-        must not be collected), holds at most a few batches, and may be called once per open tagger."""
+        must not be collected) and holds at most a few batches. Closed early, it leaves no thread behind. May be
+        called again when the last look has ended."""
         ...

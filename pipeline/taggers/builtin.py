@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import ExitStack
 from queue import SimpleQueue
 from typing import Any, Self
@@ -78,7 +78,7 @@ class Builtin:
             self._opened.close()
         self._opened, self._idle = None, SimpleQueue()
 
-    def look(self, frames: Iterable[Frame]) -> Iterator[Answer]:
+    def look(self, frames: Iterable[Frame]) -> Generator[Answer]:
         """Answer frames as they finish; at most threads + 1 of the stream are held."""
         if self._opened is None:
             raise RuntimeError("the tagger isn't open: use it in a with statement")

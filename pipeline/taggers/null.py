@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Self
 
 from pipeline.model import Frame, FrameTags
@@ -24,6 +24,6 @@ class Null:
     def __exit__(self, *exc: object) -> None:
         return None
 
-    def look(self, frames: Iterable[Frame]) -> Iterator[Answer]:
+    def look(self, frames: Iterable[Frame]) -> Generator[Answer]:
         for frame in frames:
             yield Answer(frame, FrameTags())

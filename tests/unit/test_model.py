@@ -11,11 +11,9 @@ from pipeline.model import (
     Participant,
     Recipe,
     Shot,
-    canonical_uri,
-    media_id,
-    stored_uri,
     timecode,
 )
+from pipeline.uris import canonical_uri, media_id, stored_uri
 
 SIGNED = (
     "https://user:secret@Cdn.Example.org:8443/a%20b.mp4?v=2&X-Amz-Signature=abc&X-Amz-Credential=k&Expires=1"

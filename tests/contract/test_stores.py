@@ -1,0 +1,276 @@
+"""Every store keeps the same promises (pipeline/store/base.py). S3 is a real SeaweedFS server, http a real web server.
+
+A new store joins by a line in SHELVES and a fixture in conftest.py. What goes wrong: test_stores_out_of_reach.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import duckdb
+import pytest
+
+from pipeline.errors import MediaError, StoreError
+from pipeline.lake.catalog import _load_extensions
+from tests.contract.shelves import BucketShelf, FolderShelf, WebShelf, one, store_of
+
+SHELVES = {"folder": FolderShelf, "bucket": BucketShelf, "web": WebShelf}
+
+ODD_NAMES = (
+    "a b.mp4",
+    "c#d.mp4",
+    "e?f=g&h.mp4",
+    "100%20%.mp4",
+    "i+j.mp4",
+    "ünï/日本語 😀.mp4",
+    "cafe\u0301.mp4",
+    "q'uo\"te.mp4",
+    "[0-9]*.mp4",
+    "new\nline.mp4",
+    "~user.mp4",
+    ".hidden.mp4",
+    "no_ending",
+    "UPPER.MP4",
+    "x" * 200 + ".mp4",
+    "deep/" * 50 + "a.mp4",
+)
+
+
+@pytest.fixture(params=SHELVES)
+def shelf(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=[name for name, kind in SHELVES.items() if kind.lists_folders])
+def lists(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=[name for name, kind in SHELVES.items() if kind.writes])
+def writes(request):
+    return request.getfixturevalue(request.param)
+
+
+# ---- listing
+
+
+def test_any_name_is_listed_as_it_is_and_fetched(shelf, tmp_path):
+    for key in ODD_NAMES:
+        shelf.put(key, key.encode())
+    store = store_of(shelf, *ODD_NAMES)
+    sources = [shelf.root] if shelf.lists_folders else [shelf.uri(key) for key in ODD_NAMES]
+    found = {media.uri: media for source in sources for media in store.list(source)}
+    assert sorted(found) == sorted(shelf.uri(key) for key in ODD_NAMES)
+    assert len({media.media_id for media in found.values()}) == len(ODD_NAMES)
+    for key in ODD_NAMES:
+        assert store.fetch(found[shelf.uri(key)], tmp_path).path.read_bytes() == key.encode()
+
+
+def test_a_source_reaches_all_that_lies_under_it_and_no_sibling(lists):
+    for key in ("tapes/a.mp4", "tapes/1999/12/b.mp4", "tapes-2/c.mp4", "tapes.mp4", "d.mp4"):
+        lists.put(key, b"x")
+    found = {media.uri for media in store_of(lists).list(lists.uri("tapes/"))}
+    assert found == {lists.uri("tapes/a.mp4"), lists.uri("tapes/1999/12/b.mp4")}
+
+
+def test_a_source_may_be_a_single_object(shelf):
+    shelf.put("b.mp4", b"y")
+    _, media = one(shelf, "a.mp4", b"12345")
+    assert (media.uri, media.size_bytes, media.last_modified.tzinfo is not None) == (shelf.uri("a.mp4"), 5, True)
+
+
+def test_folders_are_no_objects(bucket, folder):
+    bucket.put("empty/", b"")
+    (folder.folder / "empty").mkdir()
+    for shelf in (bucket, folder):
+        shelf.put("full/a.mp4", b"x")
+        assert [media.uri for media in store_of(shelf).list(shelf.root)] == [shelf.uri("full/a.mp4")]
+
+
+def test_more_keys_than_one_page_holds_are_listed_once_each(bucket):
+    keys = [f"many/{number:05}.jpg" for number in range(1005)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: bucket.put(key, b"x"), keys))
+    assert sorted(media.uri for media in store_of(bucket).list(bucket.uri("many/"))) == [bucket.uri(k) for k in keys]
+
+
+# ---- fetching
+
+
+@pytest.mark.parametrize("size", [0, 1, 3_000_000])
+def test_a_copy_has_the_bytes_and_their_sha256(shelf, tmp_path, size):
+    data = bytes(range(256)) * (size // 256) + b"." * (size % 256)
+    store, media = one(shelf, "a.mp4", data)
+    copy = store.fetch(media, tmp_path)
+    assert (media.size_bytes, copy.bytes_read) == (size, size)
+    assert copy.path.read_bytes() == data
+    assert copy.content_id == hashlib.sha256(data).hexdigest()
+    assert copy.path.suffix == ".mp4"
+    assert not store.changed(media)
+
+
+def test_an_object_uploaded_in_parts_is_fetched_whole(bucket, tmp_path):
+    part = bytes(5 << 20)
+    key, client = {"Bucket": bucket.bucket, "Key": "big.mp4"}, bucket.client
+    upload = client.create_multipart_upload(**key)["UploadId"]
+    done = [
+        {"PartNumber": n, "ETag": client.upload_part(**key, UploadId=upload, PartNumber=n, Body=part)["ETag"]}
+        for n in (1, 2)
+    ]
+    client.complete_multipart_upload(**key, UploadId=upload, MultipartUpload={"Parts": done})
+    store = store_of(bucket)
+    (media,) = store.list(bucket.root)
+    assert store.fetch(media, tmp_path).content_id == hashlib.sha256(part * 2).hexdigest()
+
+
+def test_threads_share_a_store(shelf, tmp_path):
+    keys = [f"{number}.mp4" for number in range(24)]
+    for key in keys:
+        shelf.put(key, key.encode())
+    store = store_of(shelf, *keys)
+    media = [next(iter(store.list(shelf.uri(key)))) for key in keys]
+    with ThreadPoolExecutor(8) as pool:
+        copies = list(pool.map(lambda one: store.fetch(one, tmp_path), media))
+    assert [copy.path.read_bytes() for copy in copies] == [key.encode() for key in keys]
+
+
+def test_the_etag_changes_with_the_content_and_only_then(shelf):
+    store, before = one(shelf, "a.mp4", b"one")
+    (again,) = store.list(shelf.uri("a.mp4"))
+    _, after = one(shelf, "a.mp4", b"three")
+    assert again.etag == before.etag != after.etag
+    assert before.media_id == after.media_id
+
+
+def test_an_object_that_changed_after_the_listing_is_said_so(shelf, tmp_path):
+    store, media = one(shelf, "a.mp4", b"one")
+    shelf.put("a.mp4", b"three")
+    with pytest.raises(MediaError) as caught:
+        store.fetch(media, tmp_path)
+    assert caught.value.code == "object_changed"
+
+
+def test_an_object_that_is_gone_is_said_so(shelf, tmp_path):
+    store, media = one(shelf, "a.mp4")
+    shelf.remove("a.mp4")
+    with pytest.raises(MediaError) as caught:
+        store.fetch(media, tmp_path)
+    assert caught.value.code == "not_found"
+
+
+# ---- the small objects of a lake
+
+
+def test_what_is_written_is_read_named_and_deleted(writes):
+    store, uri = store_of(writes), writes.uri("lake/work/run 1/ä.json")
+    assert store.read(uri) is None
+    assert store.write(uri, b"one")
+    assert store.write(uri, b"two")
+    assert (store.read(uri), list(store.names(writes.uri("lake")))) == (b"two", [uri])
+    store.delete(uri)
+    store.delete(uri)
+    assert (store.read(uri), list(store.names(writes.uri("lake")))) == (None, [])
+
+
+def test_names_reach_all_below_a_folder_and_no_sibling(writes):
+    store = store_of(writes)
+    for key in ("work/a", "work/b/c/d", "work-2/e", "worked"):
+        store.write(writes.uri(key), b"")
+    for prefix in ("work", "work/"):
+        assert sorted(store.names(writes.uri(prefix))) == [writes.uri("work/a"), writes.uri("work/b/c/d")]
+
+
+def test_if_absent_writes_only_where_nothing_is(writes):
+    store, uri = store_of(writes), writes.uri("lake.json")
+    assert store.write(uri, b"first", if_absent=True)
+    assert not store.write(uri, b"second", if_absent=True)
+    assert store.read(uri) == b"first"
+
+
+def test_of_many_that_write_if_absent_exactly_one_wins(writes):
+    store, uri, start = store_of(writes), writes.uri("lake.json"), threading.Barrier(16)
+    writes.put("first", b"")  # SeaweedFS takes seconds over a race for a bucket's very first object
+
+    def write(number):
+        start.wait()
+        return store.write(uri, str(number).encode(), if_absent=True)
+
+    with ThreadPoolExecutor(16) as pool:
+        won = list(pool.map(write, range(16)))
+    assert won.count(True) == 1
+    assert store.read(uri) == str(won.index(True)).encode()
+
+
+def test_writers_and_deleters_in_one_folder_do_not_disturb_each_other(writes):
+    store, rounds = store_of(writes), 20 if "://" in writes.root else 300
+
+    def keep_and_drop(number):
+        uri = writes.uri(f"journal/{number}.json")
+        for _ in range(rounds):
+            store.write(uri, b"x")
+            assert store.read(uri) == b"x"
+            store.delete(uri)
+
+    with ThreadPoolExecutor(2) as pool:  # two empty the folder most often
+        list(pool.map(keep_and_drop, range(2)))
+    assert list(store.names(writes.uri("journal"))) == []
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda store, uri: store.read(uri),
+        lambda store, uri: store.write(uri, b""),
+        lambda store, uri: store.names(uri),
+        lambda store, uri: store.delete(uri),
+        lambda store, _: store.prepare(duckdb.connect()),
+    ],
+)
+def test_a_read_only_store_says_where_a_lake_can_lie(web, use):
+    with pytest.raises(StoreError, match=r"a lake can't lie behind an http\(s\) URL: give a folder or s3://"):
+        use(store_of(web), web.uri("lake.json"))
+
+
+# ---- DuckDB
+
+
+@pytest.fixture
+def con():
+    with duckdb.connect() as con:
+        _load_extensions(con)
+        yield con
+
+
+def test_duckdb_reads_and_writes_what_the_store_does(writes, con):
+    store = store_of(writes)
+    store.prepare(con)
+    con.execute(f"COPY (SELECT 42 AS answer) TO '{writes.uri('data.parquet')}'")
+    assert con.execute(f"FROM '{writes.uri('data.parquet')}'").fetchall() == [(42,)]
+    store.write(writes.uri("a.csv"), b"x\n1\n")
+    assert con.execute(f"FROM '{writes.uri('a.csv')}'").fetchall() == [(1,)]
+
+
+def test_nobody_reads_the_credentials_out_of_duckdb(bucket, s3, con):
+    store_of(bucket).prepare(con)
+    shown = con.execute("FROM duckdb_secrets()").fetchall()
+    assert len(shown) == 1
+    assert s3.secret_key not in str(shown)
+    with pytest.raises(duckdb.Error):
+        con.execute("SET allow_unredacted_secrets = true")
+    with duckdb.connect() as other:
+        _load_extensions(other)
+        assert other.execute("FROM duckdb_secrets()").fetchall() == []
+
+
+def test_duckdb_without_credentials_is_a_sentence(bucket, con, monkeypatch):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    with pytest.raises(StoreError, match="no S3 credentials were found"):
+        store_of(bucket).prepare(con)
+
+
+def test_a_quote_in_the_credentials_is_no_sql(bucket, con, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "it's'; DROP TABLE x; --")
+    store_of(bucket).prepare(con)
+    assert len(con.execute("FROM duckdb_secrets()").fetchall()) == 1

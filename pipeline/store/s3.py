@@ -55,7 +55,7 @@ class S3Store:
             )
         except BotoCoreError as error:
             raise StoreError(
-                f"S3 can't be set up: {error} (check AWS_PROFILE, AWS_REGION and ~/.aws/config)"
+                f"S3 can't be set up: {error} (check AWS_PROFILE, AWS_DEFAULT_REGION and ~/.aws/config)"
             ) from error
         except ValueError:  # its text shows the endpoint, password and all
             raise StoreError("S3's endpoint is no URL: set AWS_ENDPOINT_URL_S3 to https://host:port") from None

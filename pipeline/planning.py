@@ -41,11 +41,16 @@ _UNLIMITED_FRAMES = 600
 """What a video counts for in a batch where --max-frames is all."""
 
 
-def kind_of(media: MediaObject, include: Sequence[str], exclude: Sequence[str]) -> str:
-    """image, video, unknown or excluded, by the object's name. Patterns match the whole URI, `*` also slashes."""
+def kind_of(media: MediaObject, include: Sequence[str], exclude: Sequence[str], *, named: bool = False) -> str:
+    """image, video, unknown or excluded, by the object's name. Patterns match the whole URI, `*` also slashes.
+
+    named: the object is a source itself, so it is looked at whatever its ending.
+    """
     if (include and not _matches(media.uri, include)) or _matches(media.uri, exclude):
         return "excluded"
-    return "image" if media.suffix in IMAGE_SUFFIXES else "video" if media.suffix in VIDEO_SUFFIXES else "unknown"
+    if media.suffix in IMAGE_SUFFIXES:
+        return "image"
+    return "video" if media.suffix in VIDEO_SUFFIXES or named else "unknown"
 
 
 def _matches(uri: str, patterns: Sequence[str]) -> bool:

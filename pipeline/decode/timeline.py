@@ -21,7 +21,7 @@ from pipeline.errors import MediaError
 # file named .mp4 can't make the decoder open other files. Sound containers are, to tell "no picture" from "no media".
 _DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,flv,asf,ogg,mxf,dv,rm,ivf,nut,wtv"
-    ",mp3,wav,flac,aac,aiff,ac3,amr,caf,w64"
+    ",yuv4mpegpipe,mp3,wav,flac,aac,aiff,ac3,amr,caf,w64"
 )
 _OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
 

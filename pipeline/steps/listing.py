@@ -21,7 +21,7 @@ from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
 from pipeline.model import MediaObject
 from pipeline.planning import LISTING, kind_of
-from pipeline.steps.workplace import Workplace
+from pipeline.steps.workplace import Workplace, shown
 
 PART_ROWS = 50_000
 """Rows of one listing file: what is in memory at once."""
@@ -86,9 +86,9 @@ def write_listing(work: Workplace, lake: Lake, run_id: str, progress: Callable[[
     """Stream all sources into listing files; calls `progress` with the count so far."""
     for uri in list(lake.store.names(lake.work_uri(run_id, "listing"))):
         lake.store.delete(uri)
-    settings, total = work.settings, 0
+    settings, total, named = work.settings, 0, set(shown(work.sources))
     listed = (
-        {**asdict(media), "kind": kind_of(media, settings.include, settings.exclude)}
+        {**asdict(media), "kind": kind_of(media, settings.include, settings.exclude, named=media.uri in named)}
         for source in work.sources
         for media in _outside(work.store(source).list(source), lake.uri)
     )

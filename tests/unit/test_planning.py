@@ -352,3 +352,9 @@ def test_a_large_plan_is_streamed(lake, tmp_path):
     lake.con.execute(f"SET memory_limit = '{before}'")
     assert (total, len(kept)) == (50_000, MAX_BATCHES)
     assert streamed < whole / 20
+
+
+@pytest.mark.parametrize(("uri", "kind"), [("/a/tape", "video"), ("/a/tape.bin", "video"), ("/a/b.jpg", "image")])
+def test_an_object_that_is_a_source_itself_is_looked_at_whatever_its_ending(uri, kind):
+    assert kind_of(MediaObject(uri, "1", 1), (), (), named=True) == kind
+    assert kind_of(MediaObject(uri, "1", 1), (), ("*",), named=True) == "excluded"

@@ -8,7 +8,8 @@ ends the command with its exit code and a sentence for the person who reads it.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -34,6 +35,17 @@ class LakeError(ShotlogError):
 
 class TaggerError(ShotlogError):
     """The tagger as a whole can't work: weights missing, server out of reach."""
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Give back the KeyboardInterrupt that DuckDB turns into a RuntimeError where Ctrl-C meets a query."""
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) == "Query interrupted":
+            raise KeyboardInterrupt from error
+        raise
 
 
 def unknown_name(what: str, name: str, known: Iterable[str], *, hint: str = "") -> UsageError:

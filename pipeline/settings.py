@@ -108,8 +108,10 @@ def load_settings(**arguments: Any) -> Settings:
             raise unknown_name("setting", name, [ENV_PREFIX + field.upper() for field in Settings.model_fields])
     try:
         return Settings(**{name: value for name, value in arguments.items() if value is not None})
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{SETTINGS_FILE} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise UsageError(f"{SETTINGS_FILE} can't be read ({error.strerror}): check its permissions") from error
     except ValidationError as error:
         raise UsageError(_sentence(error)) from error
 

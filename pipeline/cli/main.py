@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.cli.output import RunDisplay, err, print_json, print_rows, print_summary
-from pipeline.errors import ShotlogError
+from pipeline.errors import ShotlogError, interruptible
 from pipeline.settings import OutputFormat
 
 app = typer.Typer(
@@ -132,12 +132,12 @@ def _given(**arguments: Any) -> dict[str, Any]:
 def main() -> None:
     """Entry point. Exit codes: DESIGN.md §7."""
     try:
-        app()
+        with interruptible():
+            app()
     except ShotlogError as error:
-        err.print(f"shotlog: {error}", markup=False, soft_wrap=True)
+        err.print(f"shotlog: {error}")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        err.print("shotlog: interrupted; finished work is kept, and the same command goes on with the rest")
         sys.exit(130)
 
 

@@ -5,20 +5,27 @@ from __future__ import annotations
 import base64
 import csv
 import json
+import math
 import sys
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date, datetime
+from datetime import time as clock
+from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.model import MediaTags
 from pipeline.settings import OutputFormat
 
-err = Console(stderr=True, highlight=False)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+err.soft_wrap = not err.is_terminal
+"""Sentences go out as they are, each on one line of a log: names may look like markup, and logs are searched."""
 
 PLAIN_EVERY = 25
 """Media objects between two progress lines where stderr is no terminal."""
@@ -27,29 +34,58 @@ PLAIN_EVERY = 25
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: OutputFormat) -> None:
     """A result set: an array of objects as JSON, a header line and rows as CSV, a drawn table otherwise."""
     if form == "json":
-        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+        names = _keys(columns)
+        print_json([dict(zip(names, row, strict=True)) for row in rows])
     elif form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows([[_plain(value) for value in row] for row in rows])
     else:
-        table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-        for index, column in enumerate(table.columns):
-            column.overflow = "fold"
-            if rows and all(isinstance(row[index], int | float | None) for row in rows):
-                column.justify = "right"
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for index, name in enumerate(columns):
+            numbers = rows and all(isinstance(row[index], int | float | Decimal | None) for row in rows)
+            table.add_column(Text(name), overflow="fold", justify="right" if numbers else "left")
         for row in rows:
-            table.add_row(*[_shown(value) for value in row])
-        Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 160).print(table)
+            table.add_row(*[Text(_shown(value)) for value in row])  # a str would be read as markup
+        width = None if sys.stdout.isatty() else 160
+        Console(highlight=False, markup=False, emoji=False, width=width).print(table)
+    sys.stdout.flush()
 
 
 def print_json(document: Any) -> None:
-    """One JSON document and nothing else on stdout; times as ISO 8601, bytes as base64."""
-    sys.stdout.write(json.dumps(document, default=_plain, ensure_ascii=False) + "\n")
+    """One JSON document and nothing else on stdout; times as ISO 8601, bytes as base64, NaN and infinity as null."""
+    sys.stdout.write(json.dumps(_jsonable(document), allow_nan=False, ensure_ascii=False) + "\n")
+    sys.stdout.flush()  # a reader that has gone is found here, not while the interpreter ends
+
+
+def _keys(columns: Sequence[str]) -> list[str]:
+    """Column names fit for one object: where two are alike, all but the first get a number, as DuckDB does.
+
+    >>> _keys(["uri", "score", "uri"])
+    ['uri', 'score', 'uri_1']
+    """
+    seen: Counter[str] = Counter()
+    names = []
+    for column in columns:
+        names.append(f"{column}_{seen[column]}" if seen[column] else column)
+        seen[column] += 1
+    return names
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(_plain(key)): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return _plain(value)
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, datetime | date):
+    if isinstance(value, datetime | date | clock):
         return value.isoformat()
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
@@ -73,6 +109,7 @@ class RunDisplay:
         self._states: Counter[str] = Counter()
         self._frames = 0
         self._planned = 0
+        self._lock = threading.Lock()  # media end in several threads
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -90,8 +127,11 @@ class RunDisplay:
         self._progress.start()
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._progress.stop()
+        if kind is KeyboardInterrupt:
+            done = sum(self._states.values())
+            err.print(f"interrupted: {done} of {self._planned} media are done and kept; the same command does the rest")
 
     def waiting(self) -> None:
         err.print("another run holds this lake: waiting for it to end")
@@ -115,6 +155,10 @@ class RunDisplay:
         self._progress.reset(self._task, total=self._planned, description="tagging", note="")
 
     def tagged(self, tagging: MediaTags) -> None:
+        with self._lock:
+            self._tagged(tagging)
+
+    def _tagged(self, tagging: MediaTags) -> None:
         self._states[tagging.status] += 1
         self._frames += len(tagging.frames)
         done = sum(self._states.values())
@@ -124,7 +168,7 @@ class RunDisplay:
         note = f"{self._frames} frames{bad}"
         self._progress.update(self._task, completed=done, note=note)
         if tagging.error:
-            err.print(f"{tagging.status}: {tagging.object.uri}: {tagging.error}", markup=False)
+            err.print(f"{tagging.status}: {tagging.object.uri}: {tagging.error}")
         elif not err.is_terminal and (done % PLAIN_EVERY == 0 or done == self._planned):
             err.print(f"{done}/{self._planned} media, {note}")
 

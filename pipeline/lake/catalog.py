@@ -7,7 +7,6 @@ S3 whose catalog lies on another machine is never taken for an empty one.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import sqlite3
 import uuid
@@ -16,36 +15,20 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib import import_module, resources
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import duckdb
-from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from pipeline.errors import LakeError
+from pipeline.lake.patience import patiently
 from pipeline.lake.tables import FORMAT, TABLES
+from pipeline.lake.views import views, views_version
 from pipeline.store.base import Store
 
 T = TypeVar("T")
 EXTENSIONS = ("ducklake", "httpfs", "sqlite_scanner")
-LOCK_PATIENCE_S = 120
-
-
-def _busy(error: BaseException) -> bool:
-    """Another process is committing: SQLite says locked, DuckLake says conflict."""
-    return isinstance(error, duckdb.Error) and any(
-        word in str(error).lower() for word in ("database is locked", "conflict", "database table is locked")
-    )
-
-
-patiently = retry(
-    retry=retry_if_exception(_busy),
-    stop=stop_after_delay(LOCK_PATIENCE_S),
-    wait=wait_random_exponential(multiplier=0.05, max=2),
-    reraise=True,
-)
-"""Tries a whole transaction again while another process holds the catalog."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +57,12 @@ class Lake:
 
         Writers on one machine take turns: SQLite lets one of them commit at a time and wakes nobody.
         """
-        with self._commit_lock.open("a") as turn:
+        with _open_lock(self._commit_lock) as turn:
             fcntl.flock(turn, fcntl.LOCK_EX)
-            return patiently(self._transaction)(work)
+            try:
+                return patiently(self._transaction)(work)
+            except duckdb.Error as error:
+                raise LakeError(f"the lake at '{self.uri}' can't be read or written: {error}") from error
 
     @property
     def _commit_lock(self) -> Path:
@@ -100,7 +86,7 @@ class Lake:
         Calls `waiting` once where another run holds it, then waits. The system lets go when a process dies.
         """
         lock = self.catalog.with_name(self.catalog.name + ".lock")
-        with lock.open("a") as file:
+        with _open_lock(lock) as file:
             kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
             try:
                 fcntl.flock(file, kind | fcntl.LOCK_NB)
@@ -129,6 +115,11 @@ def open_lake(uri: str, store: Store, *, catalog: str | None, create: bool = Fal
         raise LakeError(
             f"the lake at '{uri}' has format {identity['format']}, this shotlog knows {FORMAT}: upgrade shotlog"
         )
+    if identity["catalog"] != "sqlite":
+        raise LakeError(
+            f"the lake at '{uri}' has a catalog of kind '{identity['catalog']}', this shotlog knows sqlite: upgrade "
+            "shotlog"
+        )
     path = _catalog_path(uri, identity["lake_id"], catalog)
     if not path.is_file():
         raise LakeError(_missing_catalog(uri, identity["lake_id"], path))
@@ -150,22 +141,29 @@ def connect(uri: str, store: Store, catalog: Path, *, read_only: bool) -> duckdb
     try:
         patiently(con.execute)(attach)
     except duckdb.Error as error:
-        raise LakeError(f"the catalog '{catalog}' can't be opened: {error}") from error
+        raise LakeError(
+            f"the catalog '{catalog}' can't be opened ({error}): check that you may write its folder, as SQLite must, "
+            "and that the file is whole"
+        ) from error
     return con.execute("USE lake")
 
 
 def _load_extensions(con: duckdb.DuckDBPyConnection) -> None:
     """From the wheels where they fit this DuckDB, else by INSTALL, which wants a network once."""
     for name in EXTENSIONS:
+        # straight from the wheel: its own import_extension copies it to ~/.duckdb, and never again a newer one
+        wheel = find_spec(f"duckdb_extension_{name}")
+        folder = Path(next(iter(wheel.submodule_search_locations or [""]))) if wheel else Path()
         try:
-            import_module("duckdb_extensions").import_extension(name, con=con)
-            con.execute(f"LOAD {name}")
-        except (ImportError, duckdb.Error):
+            con.execute(f"LOAD {_quote(f'{folder}/extensions/v{duckdb.__version__}/{name}.duckdb_extension')}")
+        except duckdb.Error:
             try:
                 con.execute(f"INSTALL {name}; LOAD {name}")
             except duckdb.Error as error:
-                wheel = f"duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}"
-                raise LakeError(f"DuckDB's extension {name} is missing: pip install {wheel}") from error
+                package = f"duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}"
+                raise LakeError(f"DuckDB's extension {name} is missing: pip install {package}") from error
+    for setting in ("s3_access_key_id", "s3_secret_access_key", "s3_session_token"):
+        con.execute(f"SET {setting} = ''")  # httpfs takes them from the environment, and any query can read settings
 
 
 def _read_identity(uri: str, store: Store) -> dict[str, Any] | None:
@@ -173,10 +171,12 @@ def _read_identity(uri: str, store: Store) -> dict[str, Any] | None:
     if data is None:
         return None
     try:
-        identity: dict[str, Any] = json.loads(data)
-        return identity if {"lake_id", "format", "catalog"} <= set(identity) else _not_a_lake(uri)
+        identity = json.loads(data)
     except ValueError:
-        return _not_a_lake(uri)
+        identity = None
+    kinds = {"lake_id": str, "format": int, "catalog": str}
+    whole = isinstance(identity, dict) and all(isinstance(identity.get(key), kind) for key, kind in kinds.items())
+    return identity if whole else _not_a_lake(uri)
 
 
 def _not_a_lake(uri: str) -> dict[str, Any]:
@@ -191,13 +191,17 @@ def _create(uri: str, store: Store, catalog: str | None) -> dict[str, Any]:
     """
     lake_id = uuid.uuid4().hex
     path = _catalog_path(uri, lake_id, catalog)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(path.name + ".lock").open("a") as lock:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        others = [] if "://" in uri else [entry for entry in Path(uri).iterdir() if entry.name not in _LEFTOVERS]
+    except OSError as error:
+        raise LakeError(_refused(path, error)) from error
+    with _open_lock(path.with_name(path.name + ".lock")) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         found = _read_identity(uri, store)
         if found is not None:
             return found
-        if "://" not in uri and any(entry.name not in _LEFTOVERS for entry in Path(uri).iterdir()):
+        if others:
             raise LakeError(f"'{uri}' is a folder with something else in it: give a new or empty folder as --lake")
         if path.exists() and "://" in uri:
             raise LakeError(f"'{path}' is another lake's catalog: give a new SHOTLOG_CATALOG")
@@ -244,17 +248,27 @@ def _make_catalog(uri: str, store: Store, path: Path, lake_id: str) -> str:
     return lake_id
 
 
+def _open_lock(path: Path) -> IO[str]:
+    try:
+        return path.open("a")
+    except OSError as error:
+        raise LakeError(_refused(path, error)) from error
+
+
+def _refused(path: Path, error: OSError) -> str:
+    return (
+        f"a lake can't be written at '{path.parent}' ({error.strerror}): give a --lake in a folder that you may write"
+    )
+
+
 _LEFTOVERS = {"data"} | {f"catalog.sqlite{end}" for end in ("", ".lock", ".commit.lock", "-journal", "-wal", "-shm")}
 
 
 def _catalog_path(uri: str, lake_id: str, catalog: str | None) -> Path:
     if "://" not in uri:
         return Path(uri) / "catalog.sqlite"
-    return Path(catalog).expanduser().absolute() if catalog else _default_folder() / f"{lake_id}.sqlite"
-
-
-def _default_folder() -> Path:
-    return Path.home() / ".local" / "share" / "shotlog"
+    default = Path.home() / ".local" / "share" / "shotlog" / f"{lake_id}.sqlite"
+    return Path(catalog).expanduser().absolute() if catalog else default
 
 
 def _missing_catalog(uri: str, lake_id: str, path: Path) -> str:
@@ -281,28 +295,17 @@ def _compare(con: duckdb.DuckDBPyConnection, lake_id: str, catalog: Path) -> Non
         raise LakeError(f"the catalog '{catalog}' has format {row[1]}, this shotlog knows {FORMAT}: upgrade shotlog")
 
 
-def views() -> dict[str, str]:
-    """View name → its SELECT, in an order in which each finds those it reads (`media` stands under most)."""
-    files = [file for file in resources.files("pipeline.sql").joinpath("views").iterdir() if file.name.endswith(".sql")]
-    texts = {file.name.removesuffix(".sql"): file.read_text("utf-8") for file in files}
-    return dict(sorted(texts.items(), key=lambda item: (item[0] != "media", item[0])))
-
-
-def _views_version() -> str:
-    return hashlib.sha256(json.dumps(views()).encode()).hexdigest()[:16]
-
-
 def _write_views(con: duckdb.DuckDBPyConnection, lake_id: str) -> None:
     for name, select in views().items():
         con.execute(f"CREATE OR REPLACE VIEW main.{name} AS {select}")
-    con.execute("INSERT INTO log.identity VALUES (?, ?, ?, ?)", [lake_id, FORMAT, _views_version(), datetime.now(UTC)])
+    con.execute("INSERT INTO log.identity VALUES (?, ?, ?, ?)", [lake_id, FORMAT, views_version(), datetime.now(UTC)])
 
 
 def _refresh_views(lake: Lake) -> None:
     """A newer shotlog of the same format may read the tables better."""
     newest = "SELECT views FROM log.identity ORDER BY written_at DESC LIMIT 1"
     row = patiently(lambda: lake.con.execute(newest).fetchone())()
-    if row is None or row[0] != _views_version():
+    if row is None or row[0] != views_version():
         lake.transaction(lambda con: _write_views(con, lake.lake_id))
 
 

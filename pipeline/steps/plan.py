@@ -73,9 +73,11 @@ def take_over_dead_runs(lake: Lake, run_id: str) -> None:
     Only who holds the lake alone may call this: then a run with work left is dead, or waits for a rerun.
     """
     prefix = lake.work_uri("")
-    runs = {uri.removeprefix(prefix).partition("/")[0] for uri in lake.store.names(prefix.rstrip("/"))} - {run_id}
+    runs = {uri.removeprefix(prefix).partition("/")[0] for uri in lake.store.names(prefix.rstrip("/"))}
+    # one that died before it listed anything has no work folder
+    runs |= {row[0] for row in lake.con.execute("SELECT run_id FROM runs WHERE state = 'running'").fetchall()}
     mine = Journal(lake, run_id)
-    for dead in sorted(runs):
+    for dead in sorted(runs - {run_id}):
         for entry in commit_finished(lake, dead):
             mine.keep(entry)
         if _state(lake, dead) in (None, "running"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -26,14 +27,29 @@ def sql(request: dict[str, Any], query: str) -> tuple[list[str], list[tuple[Any,
     text = find_query(query)
     con = connect(request)
     try:
-        answer = con.execute(text)
-        if not answer:
-            raise UsageError("the query holds no statement: give one, a file.sql, or the name of a query")
-        return [column[0] for column in answer.description or ()], answer.fetchall()
+        return _interruptibly(con, text)
     except (duckdb.HTTPException, duckdb.IOException) as error:
         raise StoreError(f"the lake's data can't be read: {error}") from error
     except duckdb.Error as error:
         raise UsageError(f"the query can't be run: {error}") from error
+
+
+def _interruptibly(con: duckdb.DuckDBPyConnection, text: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Run a statement in a thread of its own: where DuckDB waits for its threads it hears no Ctrl-C."""
+
+    def work() -> tuple[list[str], list[tuple[Any, ...]]]:
+        answer = con.execute(text)
+        if not answer:
+            raise UsageError("the query holds no statement: give one, a file.sql, or the name of a query")
+        return [column[0] for column in answer.description or ()], answer.fetchall()
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(work)
+        try:
+            return running.result()
+        except KeyboardInterrupt:
+            con.interrupt()
+            raise
 
 
 def find_query(query: str) -> str:

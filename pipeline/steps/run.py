@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any, Protocol
 
+from pipeline.errors import interruptible
 from pipeline.lake.catalog import Lake
 from pipeline.model import MediaTags
 from pipeline.steps.listing import begin_run, check_sources, make_run_id, write_listing
@@ -42,14 +43,15 @@ def tag(request: dict[str, Any], watch: Watcher) -> dict[str, Any]:
     tagger = work.tagger()
     lake = work.lake(create=True, read_only=False)
     run_id = make_run_id(None)
-    with lake.at_work(alone=True, waiting=watch.waiting):
+    with closing(lake), lake.at_work(alone=True, waiting=watch.waiting):
         begin_run(work, lake, run_id)
         try:
-            write_listing(work, lake, run_id, watch.listed)
-            planned = plan(work, lake, run_id)
-            watch.planned(planned)
-            if planned["batches"]:
-                _tag_batches(work, lake, run_id, planned["batches"], tagger, watch)
+            with interruptible():
+                write_listing(work, lake, run_id, watch.listed)
+                planned = plan(work, lake, run_id)
+                watch.planned(planned)
+                if planned["batches"]:
+                    _tag_batches(work, lake, run_id, planned["batches"], tagger, watch)
         except KeyboardInterrupt:
             commit_finished(lake, run_id)
             end_run(lake, run_id, interrupted=True)

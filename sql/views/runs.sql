@@ -21,7 +21,11 @@ planned AS (
 ),
 
 ended AS (
-    SELECT run_id, arg_max(event, happened_at) AS state, max(happened_at) AS ended_at
+    SELECT
+        run_id,
+        arg_max(event, happened_at) AS state,
+        max(happened_at) AS ended_at,
+        arg_max(detail, happened_at)::JSON ->> 'error' AS error
     FROM log.run_events
     WHERE event IN ('finished', 'incomplete', 'interrupted', 'died')
     GROUP BY run_id
@@ -53,7 +57,8 @@ SELECT
     coalesce(done.failed, 0) AS failed,
     coalesce(done.skipped, 0) AS skipped,
     coalesce(done.frames, 0) AS frames,
-    epoch(ended.ended_at - runs.started_at) AS seconds
+    epoch(ended.ended_at - runs.started_at) AS seconds,
+    ended.error
 FROM log.runs
 LEFT JOIN done USING (run_id)
 LEFT JOIN planned USING (run_id)

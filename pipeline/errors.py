@@ -8,6 +8,7 @@ ends the command with its exit code and a sentence for the person who reads it.
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,8 +56,10 @@ def unknown_name(what: str, name: str, known: Iterable[str], *, hint: str = "") 
     unknown tagger 'bulitin': known are builtin, null — did you mean builtin?
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    guess = f" — did you mean {close[0]}?" if close else ""
+    # what all begin with (SHOTLOG_) says nothing about likeness
+    shared = len(os.path.commonprefix([name, *names]))  # noqa: RUF071 (of words, not of paths)
+    close = difflib.get_close_matches(name[shared:], [each[shared:] for each in names], n=1)
+    guess = f" — did you mean {name[:shared]}{close[0]}?" if close else ""
     return UsageError(f"unknown {what} '{name}': known are {', '.join(names)}{guess}{' ' + hint if hint else ''}")
 
 
@@ -82,8 +85,10 @@ CODES: dict[str, Code] = {
     "not_media": Code("the bytes are no image or video", "rename it, or --exclude it", status="skipped"),
     "no_video": Code("the file holds no picture, only sound or data", "nothing to do", status="skipped"),
     "no_frames": Code("the video stream holds no frame that can be decoded", "upload it again"),
-    "truncated": Code("the file ends early", "upload it again; what could be read is in the views"),
-    "corrupt": Code("parts of the file can't be decoded", "upload it again; what could be read is in the views"),
+    "truncated": Code("the file ends early", "upload it again (the views hold what could be read, if anything)"),
+    "corrupt": Code(
+        "parts of the file can't be decoded", "upload it again (the views hold what could be read, if anything)"
+    ),
     "decoder_crashed": Code("every decoder died on this file", "upgrade the decoders, or --exclude it"),
     "decoder_unsuited": Code("the decoder asked for can't be trusted with this file", "use --decoder auto"),
     "decoder_memory": Code(
@@ -128,7 +133,7 @@ def describe(code: str, detail: str = "") -> str:
     """The sentence in the `error` column: what happened, what was seen, what to do.
 
     >>> describe("truncated", "41 of 250 frames")
-    'the file ends early (41 of 250 frames): upload it again; what could be read is in the views'
+    'the file ends early (41 of 250 frames): upload it again (the views hold what could be read, if anything)'
     """
     known = CODES[code]
     seen = " ".join(detail.split())[:400]

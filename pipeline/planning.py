@@ -119,12 +119,20 @@ settled AS (
     SELECT DISTINCT media_id, etag FROM log.taggings WHERE status = 'ok' AND recipe_id = $recipe
 ),
 
+-- versions that this recipe has given up on
+given_up AS (
+    SELECT DISTINCT media_id, etag
+    FROM log.taggings
+    WHERE status <> 'ok' AND recipe_id = $recipe AND error_code NOT IN (SELECT unnest($passing::VARCHAR[]))
+),
+
 judged AS (
     SELECT
         listed.*,
         last,
         CASE WHEN last IS NULL THEN 'new' WHEN last.etag <> listed.etag THEN 'changed' ELSE 'unchanged' END AS state,
         settled.media_id IS NOT NULL AS is_settled,
+        given_up.media_id IS NOT NULL AS is_given_up,
         last.error_code IN (SELECT unnest($passing::VARCHAR[])) AS is_passing,
         -- a decoder that looked then and isn't here now in that version makes another look worth while
         last.decoder IS NOT NULL
@@ -132,6 +140,7 @@ judged AS (
     FROM listed
     LEFT JOIN latest USING (media_id)
     LEFT JOIN settled USING (media_id, etag)
+    LEFT JOIN given_up USING (media_id, etag)
 ),
 
 sorted_out AS (
@@ -146,7 +155,7 @@ SELECT
     media_id, uri, etag, size_bytes, last_modified, kind, state, stale, unfinished,
     state <> 'unchanged'
         OR (stale AND $retag)
-        OR (unfinished AND (is_passing OR is_redecodable OR last.recipe_id <> $recipe OR $retry)) AS todo,
+        OR (unfinished AND (is_passing OR is_redecodable OR NOT is_given_up OR $retry)) AS todo,
     CASE WHEN unfinished AND last.status = 'partial' AND last.recipe_id = $recipe AND is_passing
         THEN last.tagging_id END AS take_over
 FROM sorted_out

@@ -30,6 +30,7 @@ def _frame_limit(value: Any) -> Any:
     return None if isinstance(value, str) and value.lower() == "all" else value
 
 
+OutputFormat = Literal["table", "csv", "json"]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -72,6 +73,7 @@ class Settings(BaseSettings):
     thumbnails: bool = Field(True, description="keep a small picture of every frame looked at")
     thumbnail_px: int = Field(320, ge=16, le=4096, description="longer side of a thumbnail in pixels")
     batch_frames: int = Field(600, ge=1, description="a batch is filled up to about so many frames")
+    format: OutputFormat = Field("table", description="how answers are printed on stdout: table, csv or json")
     schedule: str = Field("@hourly", description="when Airflow runs tag_media (cron or preset; none: only by hand)")
 
     @field_validator("metadata")
@@ -123,6 +125,3 @@ def _sentence(error: ValidationError) -> str:
         return str(unknown_name("setting", name, Settings.model_fields))
     about = Settings.model_fields[name.split(".")[0]].description if name.split(".")[0] in Settings.model_fields else ""
     return f"{name} can't be {first['input']!r}: {first['msg'].lower()} ({about})"
-
-
-OutputFormat = Literal["table", "csv", "json"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 
 from pipeline.cli.output import RunDisplay, err, print_json, print_rows, print_summary
 from pipeline.errors import ShotlogError, interruptible
-from pipeline.settings import OutputFormat
+from pipeline.settings import OutputFormat, load_settings
 
 app = typer.Typer(
     name="shotlog",
@@ -21,8 +22,24 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"shotlog {version('shotlog')}")
+        raise typer.Exit
+
+
+@app.callback()
+def shotlog(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 Lake = Annotated[str | None, typer.Option("--lake", help="Where the lake lies: a folder or s3://bucket/prefix.")]
-Format = Annotated[OutputFormat, typer.Option("--format", help="How the answer is printed on stdout.")]
+Format = Annotated[OutputFormat | None, typer.Option("--format", help="How the answer is printed. [default: table]")]
 
 
 @app.command()
@@ -46,7 +63,7 @@ def tag(
     retag: Annotated[bool | None, typer.Option("--retag", help="Also what an older recipe tagged.")] = None,
     retry_failed: Annotated[bool | None, typer.Option("--retry-failed", help="Also what failed for good.")] = None,
     fail_on_error: Annotated[bool, typer.Option("--fail-on-error", help="Exit with 1 when any media failed.")] = False,
-    form: Format = "table",
+    form: Format = None,
 ) -> None:
     """Tag what is new or changed.
 
@@ -79,6 +96,7 @@ def tag(
     with RunDisplay() as display:
         summary = run(request, display)
     print_summary(summary)
+    form = chosen_format(form)
     if form == "json":
         print_json(summary)
     elif form == "csv":
@@ -91,7 +109,7 @@ def tag(
 def sql(
     query: Annotated[str, typer.Argument(metavar="STATEMENT|FILE|NAME", help="SQL, a file.sql, or a query's name.")],
     lake: Lake = None,
-    form: Format = "table",
+    form: Format = None,
 ) -> None:
     """Ask the lake in SQL (DuckDB), read-only.
 
@@ -107,11 +125,11 @@ def sql(
     from pipeline.steps.query import sql as ask
 
     columns, rows = ask(_given(lake=lake), query)
-    print_rows(columns, rows, form)
+    print_rows(columns, rows, chosen_format(form))
 
 
 @app.command()
-def runs(lake: Lake = None, form: Format = "table") -> None:
+def runs(lake: Lake = None, form: Format = None) -> None:
     """List the runs, newest first: what they found, how far they are, how they ended.
 
     Example:
@@ -120,8 +138,12 @@ def runs(lake: Lake = None, form: Format = "table") -> None:
     """
     from pipeline.steps.runs import list_runs
 
-    columns, rows = list_runs(_given(lake=lake), short=form == "table")
-    print_rows(columns, rows, form)
+    columns, rows = list_runs(_given(lake=lake), short=chosen_format(form) == "table")
+    print_rows(columns, rows, chosen_format(form))
+
+
+def chosen_format(given: OutputFormat | None) -> OutputFormat:
+    return load_settings(format=given).format
 
 
 def _given(**arguments: Any) -> dict[str, Any]:

@@ -31,8 +31,18 @@ PLAIN_EVERY = 25
 """Media objects between two progress lines where stderr is no terminal."""
 
 
+PLAIN_WIDTH = 160
+"""Of a table that doesn't go to a terminal."""
+
+LEAST_WIDTH = 10
+"""Columns of a table can't be read when they get less than this on average."""
+
+
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: OutputFormat) -> None:
-    """A result set: an array of objects as JSON, a header line and rows as CSV, a drawn table otherwise."""
+    """A result set: an array of objects as JSON, a header line and rows as CSV, a drawn table otherwise.
+
+    A table with more columns than fit has one line a column instead, row after row.
+    """
     if form == "json":
         names = _keys(columns)
         print_json([dict(zip(names, row, strict=True)) for row in rows])
@@ -41,15 +51,32 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Outp
         writer.writerow(columns)
         writer.writerows([[_plain(value) for value in row] for row in rows])
     else:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for index, name in enumerate(columns):
-            numbers = rows and all(isinstance(row[index], int | float | Decimal | None) for row in rows)
-            table.add_column(Text(name), overflow="fold", justify="right" if numbers else "left")
-        for row in rows:
-            table.add_row(*[Text(_shown(value)) for value in row])  # a str would be read as markup
-        width = None if sys.stdout.isatty() else 160
-        Console(highlight=False, markup=False, emoji=False, width=width).print(table)
+        width = None if sys.stdout.isatty() else PLAIN_WIDTH
+        console = Console(highlight=False, markup=False, emoji=False, width=width)
+        fits = len(columns) * LEAST_WIDTH <= console.width
+        console.print(_table(columns, rows) if fits else _records(columns, rows))
     sys.stdout.flush()
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, name in enumerate(columns):
+        numbers = rows and all(isinstance(row[index], int | float | Decimal | None) for row in rows)
+        table.add_column(Text(name), overflow="fold", justify="right" if numbers else "left")
+    for row in rows:
+        table.add_row(*[Text(_shown(value)) for value in row])  # a str would be read as markup
+    return table
+
+
+def _records(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for number, row in enumerate(rows, start=1):
+        table.add_row(Text(f"── {number}"), Text(""))
+        for name, value in zip(columns, row, strict=True):
+            table.add_row(Text(name), Text(_shown(value)))
+    return table
 
 
 def print_json(document: Any) -> None:
@@ -146,9 +173,10 @@ class RunDisplay:
             f"{counts['unchanged']} unchanged, {counts['gone']} gone; {self._planned} to tag"
         )
         for count, words in (
+            (counts["excluded"], "were left out by --include and --exclude"),
             (counts["unknown"], "are neither image nor video by their names and were left alone"),
-            (0 if self._planned else counts["waiting"], "failed before and wait for a change (--retry-failed)"),
-            (0 if self._planned else counts["stale"], "were tagged under another recipe (--retag)"),
+            (counts["waiting"], "failed before and wait for a change (--retry-failed tries them again)"),
+            (counts["stale"], "were tagged under another recipe (tagged again with --retag)"),
         ):
             if count:
                 err.print(f"{count} {words}")

@@ -133,7 +133,7 @@ def open_lake(uri: str, store: Store, *, catalog: str | None, create: bool = Fal
 def connect(uri: str, store: Store, catalog: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection with the lake attached as `lake` and in use."""
     con = duckdb.connect()
-    _load_extensions(con)
+    load_extensions(con)
     if "://" in uri:
         store.prepare(con)
     options = f"DATA_PATH {_quote(uri.rstrip('/') + '/data/')}, OVERRIDE_DATA_PATH true"
@@ -148,7 +148,7 @@ def connect(uri: str, store: Store, catalog: Path, *, read_only: bool) -> duckdb
     return con.execute("USE lake")
 
 
-def _load_extensions(con: duckdb.DuckDBPyConnection) -> None:
+def load_extensions(con: duckdb.DuckDBPyConnection) -> None:
     """From the wheels where they fit this DuckDB, else by INSTALL, which wants a network once."""
     for name in EXTENSIONS:
         # straight from the wheel: its own import_extension copies it to ~/.duckdb, and never again a newer one
@@ -196,13 +196,13 @@ def _create(uri: str, store: Store, catalog: str | None) -> dict[str, Any]:
         others = [] if "://" in uri else [entry for entry in Path(uri).iterdir() if entry.name not in _LEFTOVERS]
     except OSError as error:
         raise LakeError(_refused(path, error)) from error
+    if others and _read_identity(uri, store) is None:
+        raise LakeError(f"'{uri}' is a folder with something else in it: give a new or empty folder as --lake")
     with _open_lock(path.with_name(path.name + ".lock")) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         found = _read_identity(uri, store)
         if found is not None:
             return found
-        if others:
-            raise LakeError(f"'{uri}' is a folder with something else in it: give a new or empty folder as --lake")
         if path.exists() and "://" in uri:
             raise LakeError(f"'{path}' is another lake's catalog: give a new SHOTLOG_CATALOG")
         lake_id = _finished_catalog(uri, store, path) or _make_catalog(uri, store, path, lake_id)

@@ -99,8 +99,9 @@ class LocalStore:
             return
         except OSError as error:
             raise StoreError(_refusal(uri, "deleted", error)) from error
-        with suppress(OSError):  # a folder that still holds something stays
-            path.parent.rmdir()
+        with suppress(OSError):  # a folder that still holds something stays, and those above it
+            for folder in path.parents:
+                folder.rmdir()
 
     def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
         """Nothing to do: DuckDB reads and writes files by itself."""

@@ -7,6 +7,10 @@ ImageNet (quantised TFLite, run by ai-edge-litert). Neither is thread-safe: one 
 from __future__ import annotations
 
 import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -82,6 +86,20 @@ class Classification:
     score: float
 
 
+@contextmanager
+def _muted() -> Iterator[None]:
+    """Keep a native library's greeting off stderr, which has no switch: TFLite announces its delegate."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
+
+
 class Networks:
     """One detector and one classifier, for one thread at a time. threads: what one call may use by itself."""
 
@@ -91,8 +109,9 @@ class Networks:
 
         self._cv2 = cv2
         self._detector = cv2.dnn.readNetFromTensorflow(str(folder / DETECTOR_WEIGHTS), str(folder / DETECTOR_GRAPH))
-        self._classifier = Interpreter(model_path=str(folder / CLASSIFIER_WEIGHTS), num_threads=threads)
-        self._classifier.allocate_tensors()
+        with _muted():
+            self._classifier = Interpreter(model_path=str(folder / CLASSIFIER_WEIGHTS), num_threads=threads)
+            self._classifier.allocate_tensors()
         self._input = self._classifier.get_input_details()[0]
         self._output = self._classifier.get_output_details()[0]
         self._classes = (folder / CLASSIFIER_CLASSES).read_text(encoding="utf-8").splitlines()

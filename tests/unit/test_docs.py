@@ -20,13 +20,13 @@ from textwrap import fill
 from typing import Any
 
 import duckdb
-import duckdb_extensions
 import pytest
 import typer
 
 from demo.samples import samples
 from demo.services import S3, plain_environment
 from pipeline import connect
+from pipeline.lake.catalog import load_extensions
 from pipeline.cli.main import app
 from pipeline.errors import CODES
 from pipeline.lake.tables import TABLES
@@ -246,9 +246,7 @@ def test_sql_of_readme_gives_rows(block: Block, reader: Path, monkeypatch: pytes
     monkeypatch.chdir(reader)
     if block.text.startswith("ATTACH"):
         con = duckdb.connect()
-        for name in ("ducklake", "sqlite_scanner"):
-            duckdb_extensions.import_extension(name, con=con)
-            con.execute(f"LOAD {name}")
+        load_extensions(con)  # INSTALL wants a network
     else:
         con = connect("lake")
     assert con.execute(block.text).fetchall()

@@ -89,6 +89,11 @@ HISTORIES = {
         "unchanged",
         "plain retag retry",
     ),
+    "failed for good under ours, then under another recipe": (
+        [LASTING, look("failed", "corrupt", recipe=OTHER_RECIPE)],
+        "unchanged",
+        "retry",
+    ),
     "failed for good by an older decoder": (
         [look("failed", "corrupt", decoder="pyav 17.0.0")],
         "unchanged",
@@ -161,7 +166,7 @@ def test_counts_say_what_was_found_and_what_waits(judged):
         ]
         assert got["media"] == sum(label in expected.split() for *_, expected in HISTORIES.values())
         assert got["stale"] == 1
-    assert (counts["plain"]["waiting"], counts["retry"]["waiting"]) == (6, 0)
+    assert (counts["plain"]["waiting"], counts["retry"]["waiting"]) == (7, 0)
     assert counts["plain"]["retried"] + counts["plain"]["waiting"] == counts["retry"]["retried"]
 
 

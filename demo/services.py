@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import boto3
 import httpx
+from botocore.config import Config
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from demo import keeper
@@ -101,7 +102,7 @@ def wait_until(what: str, ask: Callable[[], T | None], *, seconds: float, servic
 def answers(url: str, code: int) -> bool | None:
     """True when a GET is answered with this status, None for anything else."""
     try:
-        return True if httpx.get(url, timeout=5).status_code == code else None
+        return True if httpx.get(url, timeout=5, trust_env=False).status_code == code else None
     except httpx.HTTPError:
         return None
 
@@ -175,6 +176,8 @@ class S3:
             "AWS_REGION": "us-east-1",
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
+            "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",
         }
 
     def client(self) -> Any:
@@ -184,6 +187,7 @@ class S3:
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
             region_name="us-east-1",
+            config=Config(proxies={}),
         )
 
 

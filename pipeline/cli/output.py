@@ -54,7 +54,9 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Outp
         width = None if sys.stdout.isatty() else PLAIN_WIDTH
         console = Console(highlight=False, markup=False, emoji=False, width=width)
         fits = len(columns) * LEAST_WIDTH <= console.width
-        console.print(_table(columns, rows) if fits else _records(columns, rows))
+        with console.capture() as drawn:
+            console.print(_table(columns, rows) if fits else _records(columns, rows))
+        sys.stdout.writelines(f"{line.rstrip(' ')}\n" for line in drawn.get().splitlines())
     sys.stdout.flush()
 
 

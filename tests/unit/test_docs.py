@@ -26,9 +26,9 @@ import typer
 from demo.samples import samples
 from demo.services import S3, plain_environment
 from pipeline import connect
-from pipeline.lake.catalog import load_extensions
 from pipeline.cli.main import app
 from pipeline.errors import CODES
+from pipeline.lake.catalog import load_extensions
 from pipeline.lake.tables import TABLES
 from pipeline.lake.views import views
 from pipeline.settings import ENV_PREFIX, Settings, load_settings

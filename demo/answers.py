@@ -1,0 +1,58 @@
+"""What the demo shows of a tagged lake: questions with their SQL, and what the tagger can't see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline import connect
+from pipeline.cli.output import print_rows
+from pipeline.model import METADATA_KINDS
+from pipeline.steps.query import queries
+from pipeline.taggers import TAGGERS
+
+ASKED = ("archive", "people_and_bicycles", "what_failed")
+"""Of the cookbook in sql/queries."""
+
+VLM = "transformers:Qwen/Qwen2-VL-2B-Instruct"
+
+
+def print_answers(lake: str) -> None:
+    """Each question, its SQL and its answer."""
+    con = connect(lake)
+    for name in ASKED:
+        question, _, statement = queries()[name].partition("\n")
+        print(f"\n── {question.removeprefix('-- ')}\n\n{indented(statement)}\n")
+        answer = con.execute(statement)
+        rows = answer.fetchall()
+        print_rows([column[0] for column in answer.description or ()], rows, "table")
+        if not rows:
+            print("(no rows)")
+
+
+def print_gaps(lake: str, tagger: str) -> None:
+    """Which metadata kinds the tagger left empty, and the two lines that fill them."""
+    con = connect(lake)
+    empty = [kind for kind in METADATA_KINDS if con.execute(f"SELECT 1 FROM {kind} LIMIT 1").fetchone() is None]
+    sources = {row[0] for row in con.execute("SELECT DISTINCT caption_source FROM timestamps").fetchall()}
+    print(f"\n── What the tagger '{tagger}' leaves empty: {listed(empty) or 'nothing'}.")
+    if sources == {"template"}:
+        print("Its captions are put together from what was detected (caption_source: template).")
+    if not empty and sources != {"template"}:
+        return
+    print(f"A vision-language model sees more. Two lines:\n\n  .venv/bin/pip install -e '.[{VLM.partition(':')[0]}]'")
+    print(f"  make demo TAGGER={VLM}")
+    if VLM.partition(":")[0] not in TAGGERS:
+        print(f"\n(For the next version of shotlog: this one has the taggers {listed(sorted(TAGGERS))}.)")
+
+
+def listed(words: Sequence[str]) -> str:
+    """As in a sentence.
+
+    >>> listed(["actions", "scene", "tags"])
+    'actions, scene and tags'
+    """
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.strip().splitlines())

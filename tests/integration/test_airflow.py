@@ -1,0 +1,120 @@
+"""The whole DAG by `dag.test()`: real Airflow, the real S3 server, real media, in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.samples import fill_bucket
+from demo.services import S3, plain_environment
+from pipeline import connect
+from pipeline.steps import listing, plan
+
+ROOT = Path(__file__).parents[2]
+HEAVY = {"torch", "decord", "pyarrow", "duckdb", "numpy", "av", "cv2"}
+LOAD = "import sys; from airflow.dag_processing.dagbag import DagBag; bag = DagBag(); assert not bag.import_errors"
+PARSE = f"{LOAD}; print(len(bag.dags), *sorted(sys.modules))"
+RUN = f"""{LOAD}
+from datetime import datetime
+dag, day = bag.dags["tag_media"], datetime.fromisoformat(sys.argv[1])
+dag.get_task("tag_batch").partial_kwargs["retries"] = 0  # dag.test() didn't retry within minutes, whatever the delay
+print(dag.test(logical_date=day, run_after=day).state)"""
+MONDAY, TUESDAY = "2026-01-05T00:00:00+00:00", "2026-01-06T00:00:00+00:00"
+
+
+class Scheduler:
+    """An Airflow of its own; its tasks find sources, lake and credentials in the environment, as in production."""
+
+    def __init__(self, s3: S3, folder: Path, **settings: str) -> None:
+        self.lake = folder / "lake"
+        bucket = f"archive-{folder.name.replace('_', '-')}"
+        fill_bucket(s3, bucket)
+        core = {"DAGS_FOLDER": str(ROOT / "dags"), "LOAD_EXAMPLES": "False"}
+        shotlog = {"SOURCES": f"s3://{bucket}/", "LAKE": str(self.lake), **settings}
+        self.env = {**plain_environment(), **s3.env, "AIRFLOW_HOME": str(folder / "airflow")}
+        self.env |= {f"AIRFLOW__CORE__{name}": value for name, value in core.items()}
+        self.env |= {f"SHOTLOG_{name}": value for name, value in shotlog.items()}
+        subprocess.run([Path(sys.executable).with_name("airflow"), "db", "migrate"], env=self.env, check=True)
+
+    def python(self, code: str, *arguments: str) -> str:
+        """The last line that the code prints."""
+        command = [sys.executable, "-c", code, *arguments]
+        done = subprocess.run(command, env=self.env, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+        return done.stdout.splitlines()[-1]
+
+    def run(self, day: str) -> str:
+        """Run the DAG as of that day; the same day again is a rerun. Returns the run's state."""
+        return self.python(RUN, day)
+
+    def ask(self, statement: str) -> list[tuple[Any, ...]]:
+        with connect(str(self.lake)) as con:
+            return con.execute(statement).fetchall()
+
+
+@pytest.fixture
+def scheduler(s3: S3, tmp_path: Path) -> Callable[..., Scheduler]:
+    return lambda **settings: Scheduler(s3, tmp_path, **settings)
+
+
+EVERY_MEDIA = (
+    "SELECT regexp_extract(uri, '[^/]+$') FROM media UNION ALL SELECT regexp_extract(uri, '[^/]+$') FROM failures"
+)
+ROWS = "SELECT count(*) FROM log.taggings UNION ALL SELECT count(*) FROM log.timestamps"
+
+
+def test_parsing_loads_nothing_heavy(scheduler: Callable[..., Scheduler]) -> None:
+    dags, *modules = scheduler().python(PARSE).split()
+    assert int(dags) == len(list((ROOT / "dags").glob("*.py")))
+    assert not HEAVY & set(modules)
+
+
+def test_dags_stay_thin() -> None:
+    for file in (ROOT / "dags").glob("*.py"):
+        assert len(file.read_text().splitlines()) < 80, file
+
+
+def test_a_run_tags_every_media_object_once_and_the_next_one_adds_nothing(scheduler: Callable[..., Scheduler]) -> None:
+    airflow = scheduler(MAX_FRAMES="10", BATCH_FRAMES="30")
+    assert airflow.run(MONDAY) == "success"
+    seen = [name for (name,) in airflow.ask(EVERY_MEDIA)]
+    assert len(seen) == len(set(seen)) == 11
+    assert airflow.ask("SELECT error_code FROM failures ORDER BY uri") == [("truncated",), ("not_media",)]
+    assert airflow.ask("SELECT DISTINCT label FROM participants WHERE uri LIKE '%/bikes.mp4' AND label = 'bicycle'")
+    rows = airflow.ask(ROWS)
+    assert airflow.run(TUESDAY) == "success"
+    assert airflow.ask(ROWS) == rows
+    assert airflow.ask("SELECT state, new, unchanged FROM runs ORDER BY started_at") == [
+        ("finished", 11, 0),
+        ("finished", 0, 11),
+    ]
+
+
+def test_a_failed_batch_leaves_the_others_work_and_a_rerun_does_what_is_missing(
+    scheduler: Callable[..., Scheduler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    airflow = scheduler(TAGGER="null", MAX_FRAMES="10", BATCH_FRAMES="10")
+    for name, value in airflow.env.items():
+        monkeypatch.setenv(name, value)
+    run_id = listing.list_media({}, run_name=f"manual__{MONDAY}")["run_id"]
+    batch = airflow.lake / "work" / run_id / "batches" / "000001.json"
+    batches = plan.plan_batches({}, run_id)["batches"]
+    planned = batch.read_bytes()
+    batch.write_bytes(planned[:10])
+
+    assert airflow.run(MONDAY) == "failed"
+    committed = "SELECT batch, committed_at FROM log.batches ORDER BY batch"
+    others = airflow.ask(committed)
+    assert [name for name, _ in others] == [name for name in batches if name != "000001"]
+    assert airflow.ask("SELECT state FROM runs") == [("incomplete",)]
+
+    batch.write_bytes(planned)
+    assert airflow.run(MONDAY) == "success"
+    assert [row for row in airflow.ask(committed) if row[0] != "000001"] == others
+    assert airflow.ask("SELECT state FROM runs") == [("finished",)]
+    seen = [name for (name,) in airflow.ask(EVERY_MEDIA)]
+    assert len(seen) == len(set(seen)) == 11

@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from pipeline.errors import MediaError, StoreError
-from pipeline.lake.catalog import _load_extensions
+from pipeline.lake.catalog import load_extensions
 from tests.contract.shelves import BucketShelf, FolderShelf, WebShelf, one, store_of
 
 SHELVES = {"folder": FolderShelf, "bucket": BucketShelf, "web": WebShelf}
@@ -239,7 +239,7 @@ def test_a_read_only_store_says_where_a_lake_can_lie(web, use):
 @pytest.fixture
 def con():
     with duckdb.connect() as con:
-        _load_extensions(con)
+        load_extensions(con)
         yield con
 
 
@@ -260,7 +260,7 @@ def test_nobody_reads_the_credentials_out_of_duckdb(bucket, s3, con):
     with pytest.raises(duckdb.Error):
         con.execute("SET allow_unredacted_secrets = true")
     with duckdb.connect() as other:
-        _load_extensions(other)
+        load_extensions(other)
         assert other.execute("FROM duckdb_secrets()").fetchall() == []
 
 

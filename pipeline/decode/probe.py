@@ -20,24 +20,13 @@ def probe(path: Path, *, max_megapixels: float) -> MediaInfo:
 
     duration_s reaches to the end of the last frame whose bytes are there, whatever the header says; a file that
     ends early has fault "truncated". Raises MediaError: empty_file, not_media, no_video, no_frames, truncated,
-    corrupt, too_many_pixels, and not_found, access_denied or unreadable where the file can't be opened at all.
+    corrupt, too_many_pixels; OSError where the file can't be read at all.
     """
-    head = _head(path)
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
     if not head:
         raise MediaError("empty_file")
     return probe_image(path, max_megapixels=max_megapixels) or _probe_video(path, head, max_megapixels)
-
-
-def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(HEAD_BYTES)
-    except FileNotFoundError as error:
-        raise MediaError("not_found") from error
-    except PermissionError as error:
-        raise MediaError("access_denied", error.strerror or "") from error
-    except OSError as error:
-        raise MediaError("unreadable", error.strerror or "") from error
 
 
 def _probe_video(path: Path, head: bytes, max_megapixels: float) -> MediaInfo:

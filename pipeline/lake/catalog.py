@@ -69,6 +69,8 @@ class Lake:
         return self.catalog.with_name(self.catalog.name + ".commit.lock")
 
     def _transaction(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        if "://" in self.uri:
+            self.store.prepare(self.con)  # credentials of a role change while a run goes on
         self.con.execute("BEGIN")
         try:
             result = work(self.con)

@@ -138,13 +138,13 @@ def test_a_place_that_may_not_be_used_is_a_sentence(closed, command, sentence, p
         done = shotlog(*command, cwd=tmp_path, preexec_fn=mere_mortal)
     finally:
         path.chmod(0o755)
-    said(done, 3, sentence.replace("(", r"\(").replace(")", r"\)"))
+    check_said(done, 3, sentence.replace("(", r"\(").replace(")", r"\)"))
 
 
 # --- the command ---------------------------------------------------------------------------------------------------
 
 
-def said(done, code, sentence):
+def check_said(done, code, sentence):
     """The command ended with this code and one sentence, and nothing on stdout."""
     assert done.returncode == code, done.stderr
     assert done.stdout == ""
@@ -261,7 +261,7 @@ def test_wrong_usage_is_a_sentence_and_nothing_is_done(case, place):
     command, sentence = WRONG[case]
     before = sorted(place.rglob("*"))
     done = shotlog(*command, cwd=place)
-    said(done, 2, sentence)
+    check_said(done, 2, sentence)
     assert "SECRET" not in done.stderr
     assert [path for path in sorted(place.rglob("*")) if path not in before and "sqlite-" not in path.name] == []
 
@@ -269,7 +269,7 @@ def test_wrong_usage_is_a_sentence_and_nothing_is_done(case, place):
 @pytest.mark.parametrize("case", IMPOSSIBLE)
 def test_what_cant_be_done_is_a_sentence(case, place):
     command, sentence = IMPOSSIBLE[case]
-    said(shotlog(*command, cwd=place), 3, sentence)
+    check_said(shotlog(*command, cwd=place), 3, sentence)
 
 
 @pytest.mark.parametrize(
@@ -285,12 +285,12 @@ def test_what_cant_be_done_is_a_sentence(case, place):
 )
 def test_a_settings_file_that_cant_be_meant_is_a_sentence(file, sentence, tmp_path):
     (tmp_path / "shotlog.toml").write_bytes(file)
-    said(shotlog("runs", cwd=tmp_path), 2, sentence)
+    check_said(shotlog("runs", cwd=tmp_path), 2, sentence)
 
 
 def test_a_setting_nobody_knows_is_a_sentence(tmp_path):
     sentence = "unknown setting 'SHOTLOG_TAGER': known are .* did you mean SHOTLOG_TAGGER"
-    said(shotlog("runs", cwd=tmp_path, SHOTLOG_TAGER="null"), 2, sentence)
+    check_said(shotlog("runs", cwd=tmp_path, SHOTLOG_TAGER="null"), 2, sentence)
 
 
 def test_what_the_parser_refuses_is_wrong_usage_too(tmp_path):
@@ -346,13 +346,13 @@ def test_a_store_out_of_reach_is_a_sentence(what, source, more, sentence, bucket
     place = source or bucket
     command = ["tag", place, "--lake", "lake"] if what == "source" else ["runs", "--lake", place]
     done = shotlog(*command, cwd=tmp_path, **{**s3.env, **more})
-    said(done, 3, sentence)
+    check_said(done, 3, sentence)
     assert s3.secret_key not in done.stderr
 
 
 def test_no_credentials_at_all_is_a_sentence(bucket, s3, tmp_path):
     endpoint = {"AWS_ENDPOINT_URL_S3": s3.endpoint}
-    said(
+    check_said(
         shotlog("tag", bucket, "--lake", "lake", cwd=tmp_path, **endpoint),
         3,
         "no S3 credentials were found .*: check AWS",

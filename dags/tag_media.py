@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow.configuration import conf
 from airflow.sdk import Asset, Param, dag, task
 
 from pipeline.model import METADATA_KINDS
@@ -22,8 +23,7 @@ TYPES: dict[str, dict[str, Any]] = {
     "metadata": {"type": ["null", "array"], "items": {"type": "string"}, "examples": list(METADATA_KINDS)},
     "max_frames": {"type": ["null", "string"], "pattern": "^(all|[1-9][0-9]*)?$"},
     "limit": {"type": ["null", "integer"], "minimum": 1},
-    "retag": {"type": ["null", "boolean"]},
-    "retry_failed": {"type": ["null", "boolean"]},
+    **{name: {"type": ["null", "boolean"]} for name in ("retag", "retry_failed")},
 }
 PARAMS = {name: Param(None, description=Settings.model_fields[name].description, **how) for name, how in TYPES.items()}
 
@@ -43,7 +43,7 @@ def list_media(params: dict[str, Any] | None = None, run_id: str | None = None) 
 def plan_batches(lake_run: str, params: dict[str, Any] | None = None) -> list[str]:
     from pipeline.steps import plan
 
-    return plan.plan_batches(asked(params), lake_run)["batches"]
+    return plan.plan_batches(asked(params), lake_run, conf.getint("core", "max_map_length"))["batches"]
 
 
 @task(map_index_template="batch {{ task.op_kwargs['batch_id'] }}")

@@ -39,10 +39,10 @@ def print_gaps(lake: str, tagger: str) -> None:
         print("Its captions are put together from what was detected (caption_source: template).")
     if not empty and sources != {"template"}:
         return
+    if VLM.partition(":")[0] not in TAGGERS:
+        print(f"This version of shotlog has the taggers {listed(sorted(TAGGERS))}; what follows is for the next one.")
     print(f"A vision-language model sees more. Two lines:\n\n  .venv/bin/pip install -e '.[{VLM.partition(':')[0]}]'")
     print(f"  make demo TAGGER={VLM}")
-    if VLM.partition(":")[0] not in TAGGERS:
-        print(f"\n(For the next version of shotlog: this one has the taggers {listed(sorted(TAGGERS))}.)")
 
 
 def listed(words: Sequence[str]) -> str:

@@ -91,7 +91,7 @@ def compare(con: duckdb.DuckDBPyConnection, listing: str, wish: Wish) -> dict[st
     if wish.limit is not None:
         con.execute(
             "UPDATE compared SET todo = false WHERE media_id NOT IN "
-            "(SELECT media_id FROM compared WHERE todo ORDER BY uri LIMIT ?)",
+            "(SELECT media_id FROM compared WHERE todo ORDER BY unfinished, uri LIMIT ?)",
             [wish.limit],
         )
     counts = con.execute(_COUNT, {"listing": listing}).fetchone() or ()
@@ -221,20 +221,29 @@ def _scopes(sources: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
-def batches(con: duckdb.DuckDBPyConnection, run_id: str, recipe: Recipe, batch_frames: int) -> Iterator[Batch]:
+def batches(
+    con: duckdb.DuckDBPyConnection,
+    run_id: str,
+    recipe: Recipe,
+    batch_frames: int,
+    max_batches: int = MAX_BATCHES,
+    *,
+    first: int = 0,
+) -> Iterator[Batch]:
     """Stream what `compared` says is to do, in batches of about `batch_frames` frames and whole media objects.
 
     Files behind one another in the archive share a batch. The cost of a video is the most frames it can give.
+    max_batches: larger plans get larger batches. first: number of the first batch's id.
     """
     video = recipe.max_frames or _UNLIMITED_FRAMES
     cost = f"CASE kind WHEN 'video' THEN {video} ELSE 1 END"
     total = con.execute(f"SELECT coalesce(sum({cost}), 0) FROM compared WHERE todo").fetchone()
-    size = max(batch_frames, -(-int(total[0]) // MAX_BATCHES) if total else 0)
+    size = max(batch_frames, -(-int(total[0]) // min(max_batches, MAX_BATCHES)) if total else 0)
     rows = con.execute(
         f"SELECT (sum({cost}) OVER (ORDER BY uri, media_id) - {cost})::BIGINT // {size} AS batch, "
         "uri, etag, size_bytes, last_modified, media_id, take_over FROM compared WHERE todo ORDER BY batch, uri"
     )
-    number, objects, unfinished = 0, list[MediaObject](), dict[str, str]()
+    number, objects, unfinished = first, list[MediaObject](), dict[str, str]()
     current = None
     while row := rows.fetchone():
         if row[0] != current and objects:

@@ -127,6 +127,8 @@ class DecodeChild:
             raise MediaError("decoder_crashed", "it was told to stop")
         if self._process is None:
             self._process = _Process(self._memory_mb, round(self._max_megapixels * 1_000_000) * 3)
+            if self._stopped:  # while it started
+                self._process.end()
         process, ended = self._process, False
         try:
             process.ask(request, seconds)

@@ -17,7 +17,10 @@ from pipeline.store.base import LocalCopy
 from pipeline.taggers.base import Answer
 
 KEEP_EVERY_S = 3.0
-"""How often the answered frames of a media object in flight are journalled."""
+"""How often the answered frames of a media object in flight are journalled, where that takes no time."""
+
+MOST_OF_THE_TIME = 0.05
+"""Share of the time that journalling may take: a film of many frames is written anew each time."""
 
 
 @dataclass
@@ -40,7 +43,9 @@ class OpenMedia:
     read_to_end: bool = False
     trouble: MediaError | None = None
     refused: MediaError | None = None
-    kept_at: float = field(default_factory=time.monotonic)
+    keep_at: float = field(default_factory=lambda: time.monotonic() + KEEP_EVERY_S)
+    journalling: threading.Lock = field(default_factory=threading.Lock)
+    finished: bool = False
 
     def shot_index(self, timestamp_s: float) -> int | None:
         if not self.shots:
@@ -108,7 +113,7 @@ class Desk:
             ended = opened.read_to_end and opened.waiting == 0
         if ended:
             self._finish(opened)
-        elif time.monotonic() - opened.kept_at > KEEP_EVERY_S:
+        elif time.monotonic() > opened.keep_at:
             self._keep(opened)
 
     def read_to_end(self, opened: OpenMedia, trouble: MediaError | None = None) -> None:
@@ -123,16 +128,22 @@ class Desk:
     def _keep(self, opened: OpenMedia) -> None:
         with self._lock:
             frames = tuple(opened.answered.values())
-            opened.kept_at = time.monotonic()
-        media = opened.object
-        self._journal.keep(Entry(media.media_id, media.etag, self._recipe.recipe_id, frames))
+        media, started = opened.object, time.monotonic()
+        with opened.journalling:
+            if opened.finished:  # by its reader, just now
+                return
+            self._journal.keep(Entry(media.media_id, media.etag, self._recipe.recipe_id, frames))
+        took_s = time.monotonic() - started
+        opened.keep_at = time.monotonic() + max(KEEP_EVERY_S, took_s / MOST_OF_THE_TIME)
 
     def _finish(self, opened: OpenMedia) -> None:
         with self._lock:
             del self._open[opened.object.media_id]
         tagging = self._tagging(opened)
         media = opened.object
-        self._journal.keep(Entry(media.media_id, media.etag, tagging.recipe_id, tagging.frames, tagging))
+        with opened.journalling:
+            opened.finished = True
+            self._journal.keep(Entry(media.media_id, media.etag, tagging.recipe_id, tagging.frames, tagging))
         self._done(tagging)
 
     def _done(self, tagging: MediaTags) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,27 +17,32 @@ from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
 from pipeline.lake.journal import Entry, Journal
 from pipeline.model import Batch, MediaTags
+from pipeline.planning import MAX_BATCHES
 from pipeline.steps.listing import listing_glob
 from pipeline.steps.workplace import Workplace
 
 _BATCH = TypeAdapter(Batch)
 
 
-def plan_batches(request: dict[str, Any], run_id: str) -> dict[str, Any]:
+def plan_batches(request: dict[str, Any], run_id: str, max_batches: int = MAX_BATCHES) -> dict[str, Any]:
     """Plan a listed run. Returns the run's `batches` (ids; the plan itself lies beside the lake) and its counts.
 
-    Planning a run twice gives the same batches.
+    max_batches: what the scheduler can map. Planning a run twice gives the same batches until the run has ended; then
+    it is planned anew, as it was listed.
     """
     work = Workplace.of(request)
     lake = work.lake(read_only=False)
     with lake.at_work(alone=True):
-        return plan(work, lake, run_id)
+        return plan(work, lake, run_id, max_batches)
 
 
-def plan(work: Workplace, lake: Lake, run_id: str) -> dict[str, Any]:
+def plan(work: Workplace, lake: Lake, run_id: str, max_batches: int = MAX_BATCHES) -> dict[str, Any]:
     """`plan_batches` for who holds the lake already."""
-    if (planned := _planned(lake, run_id)) is not None:
-        return planned
+    plans = _plans(lake, run_id)
+    if plans and not _has_ended(lake, run_id):
+        return plans[-1]
+    if not any(lake.store.names(lake.work_uri(run_id, "listing"))):
+        raise LakeError(f"run {run_id} is no longer listed: a later run took over; list it again, or start a new one")
     take_over_dead_runs(lake, run_id)
     recipe = work.recipe(work.tagger())
     wish = planning.Wish(
@@ -49,7 +55,8 @@ def plan(work: Workplace, lake: Lake, run_id: str) -> dict[str, Any]:
     )
     counts = lake.transaction(lambda con: planning.compare(con, listing_glob(lake, run_id), wish))
     batch_ids = []
-    for batch in planning.batches(lake.con, run_id, recipe, work.settings.batch_frames):
+    used = sum(len(earlier["batches"]) for earlier in plans)
+    for batch in planning.batches(lake.con, run_id, recipe, work.settings.batch_frames, max_batches, first=used):
         lake.store.write(_batch_uri(lake, run_id, batch.batch_id), _BATCH.dump_json(batch))
         batch_ids.append(batch.batch_id)
     planned = {"run_id": run_id, "batches": batch_ids, **counts}
@@ -95,7 +102,11 @@ def commit_finished(lake: Lake, run_id: str) -> list[Entry]:
         else:
             unfinished.append(entry)
     for batch_id, taggings in finished.items():
-        writer.commit_batch(lake, run_id, batch_id, taggings)
+        if not writer.has_batch(lake, run_id, batch_id):
+            # under an id of its own: the batch as planned isn't done, and a retry must not take it for that
+            part_id = f"{batch_id}-part"
+            part = [replace(tagging, batch_id=part_id) for tagging in taggings]
+            writer.commit_batch(lake, run_id, part_id, part)
     return unfinished
 
 
@@ -109,10 +120,16 @@ def _state(lake: Lake, run_id: str) -> str | None:
     return row[0] if row else None
 
 
-def _planned(lake: Lake, run_id: str) -> dict[str, Any] | None:
-    query = "SELECT detail FROM log.run_events WHERE run_id = ? AND event = 'planned'"
-    row = lake.transaction(lambda con: con.execute(query, [run_id]).fetchone())
-    return json.loads(row[0]) if row else None
+def _plans(lake: Lake, run_id: str) -> list[dict[str, Any]]:
+    """All plans of a run, oldest first: one more for every time it was run again after its end."""
+    query = "SELECT detail FROM log.run_events WHERE run_id = ? AND event = 'planned' ORDER BY happened_at"
+    rows = lake.transaction(lambda con: con.execute(query, [run_id]).fetchall())
+    return [json.loads(row[0]) for row in rows]
+
+
+def _has_ended(lake: Lake, run_id: str) -> bool:
+    """Whether nothing of the last plan is left to do here: it is done, or another run took over."""
+    return _state(lake, run_id) in ("finished", "died") or not any(lake.store.names(lake.work_uri(run_id, "batches")))
 
 
 def _record(con: duckdb.DuckDBPyConnection, planned: dict[str, Any]) -> None:

@@ -33,22 +33,27 @@ def end_run(lake: Lake, run_id: str, *, interrupted: bool = False, error: Except
     A finished run's work folder is cleared; otherwise it stays for a rerun or for the next run to take over.
     Returns run_id, state, the plan's counts, what was done, and seconds.
     """
-    planned, done = lake.con.execute(
-        """
-        SELECT
-            (SELECT json_array_length(detail, '$.batches') FROM log.run_events
-             WHERE run_id = $run AND event = 'planned' LIMIT 1),
-            (SELECT count(*) FROM log.batches WHERE run_id = $run)
-        """,
-        {"run": run_id},
-    ).fetchone() or (0, 0)
-    whole = error is None and planned is not None and done >= planned
+    whole = error is None and _is_whole(lake, run_id)
     state = "interrupted" if interrupted else "finished" if whole else "incomplete"
     reason = str(error) if isinstance(error, ShotlogError) else type(error).__name__
     writer.record_event(lake, run_id, state, {"error": reason} if error else None)
     if state == "finished":
         clear_work(lake, run_id)
     return run_summary(lake, run_id)
+
+
+def _is_whole(lake: Lake, run_id: str) -> bool:
+    """Whether the run was planned and every batch of its last plan is in the lake."""
+    query = """
+        SELECT (detail -> '$.batches')::VARCHAR[]
+        FROM log.run_events
+        WHERE run_id = ? AND event = 'planned'
+        ORDER BY happened_at DESC
+        LIMIT 1
+    """
+    plan = lake.con.execute(query, [run_id]).fetchone()
+    done = lake.con.execute("SELECT batch FROM log.batches WHERE run_id = ?", [run_id]).fetchall()
+    return plan is not None and set(plan[0]) <= {batch for (batch,) in done}
 
 
 def run_summary(lake: Lake, run_id: str) -> dict[str, Any]:

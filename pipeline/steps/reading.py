@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import tempfile
 import threading
 import time
 from collections.abc import Generator
@@ -16,6 +15,7 @@ from pipeline.errors import MediaError
 from pipeline.lake.reader import answered_frames
 from pipeline.model import Batch, Frame, MediaObject, TaggedFrame
 from pipeline.steps.desk import Desk, OpenMedia
+from pipeline.steps.scratch import scratch_folder
 from pipeline.steps.workplace import Workplace
 from pipeline.thumbnails import thumbnail
 
@@ -76,7 +76,7 @@ class Readers:
                     memory_mb=settings.decode_memory_mb,
                     max_megapixels=settings.max_megapixels,
                 ) as child,
-                tempfile.TemporaryDirectory(prefix="shotlog-") as folder,
+                scratch_folder() as folder,
             ):
                 self._children.append(child)
                 while not self._stop.is_set():
@@ -86,7 +86,7 @@ class Readers:
                         break
                     opened = self._desk.open(media, answered)
                     if opened:
-                        self._read(opened, child, Path(folder))
+                        self._read(opened, child, folder)
             self._ready.put(None)
         except BaseException as error:
             self._ready.put(error)
@@ -96,8 +96,8 @@ class Readers:
         media, trouble = opened.object, None
         store = self._work.store(media.uri)
         try:
-            self._check_size(media)
-            opened.copy = store.fetch(media, folder)
+            self._check_size(media.size_bytes)
+            opened.copy = store.fetch(media, folder, self._watch)
             self._decode(opened, child, opened.copy.path)
         except MediaError as error:
             trouble = error
@@ -109,10 +109,16 @@ class Readers:
         if not self._stop.is_set():
             self._desk.read_to_end(opened, trouble)
 
-    def _check_size(self, media: MediaObject) -> None:
+    def _check_size(self, size_bytes: int) -> None:
         limit = self._work.settings.max_object_mb << 20
-        if media.size_bytes > limit:
-            raise MediaError("too_large", f"{media.size_bytes:,} bytes, limit {limit:,}")
+        if size_bytes > limit:
+            raise MediaError("too_large", f"{size_bytes:,} bytes or more, limit {limit:,}")
+
+    def _watch(self, got_bytes: int) -> None:
+        """Called while an object is fetched: Ctrl-C ends that too, and a server may say no size, or a wrong one."""
+        if self._stop.is_set():
+            raise MediaError("unreadable", "interrupted")
+        self._check_size(got_bytes)
 
     def _decode(self, opened: OpenMedia, child: DecodeChild, path: Path) -> None:
         settings, started = self._work.settings, time.monotonic()

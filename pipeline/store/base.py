@@ -6,10 +6,11 @@ fixture line in tests/contract/test_stores.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from pipeline.model import MediaObject
 
@@ -26,6 +27,28 @@ class LocalCopy:
     bytes_read: int
 
 
+CHUNK_BYTES = 1 << 20
+
+Watch = Callable[[int], None]
+"""Hears after every chunk how many bytes have come; what it raises ends the fetch."""
+
+
+def unwatched(_bytes: int) -> None:
+    """Let everything through."""
+
+
+def digest(chunks: Iterable[bytes], watch: Watch, file: BinaryIO | None = None) -> tuple[str, int]:
+    """SHA-256 and number of bytes of an object that comes in chunks; written to `file` on the way."""
+    sha256, count = hashlib.sha256(), 0
+    for chunk in chunks:
+        sha256.update(chunk)
+        count += len(chunk)
+        if file:
+            file.write(chunk)
+        watch(count)
+    return sha256.hexdigest(), count
+
+
 class Store(Protocol):
     """One place that holds objects. Safe to use from several threads."""
 
@@ -36,10 +59,10 @@ class Store(Protocol):
         """
         ...
 
-    def fetch(self, media: MediaObject, folder: Path) -> LocalCopy:
+    def fetch(self, media: MediaObject, folder: Path, watch: Watch = unwatched) -> LocalCopy:
         """Bring one object's bytes to a local file (inside `folder`, or where it lies already).
 
-        Raises MediaError: not_found, access_denied, unreadable, object_changed, bad_name.
+        Raises MediaError: not_found, access_denied, unreadable, object_changed, bad_name, and what `watch` raises.
         """
         ...
 

@@ -5,7 +5,6 @@ The signature lives in the sources only: this store is opened with them and noth
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator
 from datetime import datetime
@@ -18,7 +17,7 @@ from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_
 
 from pipeline.errors import MediaError, StoreError
 from pipeline.model import MediaObject
-from pipeline.store.base import LocalCopy
+from pipeline.store.base import LocalCopy, Watch, digest, unwatched
 from pipeline.uris import media_id, stored_uri
 
 if TYPE_CHECKING:
@@ -75,13 +74,13 @@ class HttpStore:
             response.raise_for_status()
             return response.headers
 
-    def fetch(self, media: MediaObject, folder: Path) -> LocalCopy:
+    def fetch(self, media: MediaObject, folder: Path, watch: Watch = unwatched) -> LocalCopy:
         path = folder / f"{media.media_id}{media.suffix}"
         url = self._urls.get(media.media_id)
         if url is None:
             raise MediaError("unreadable", "its URL was not among this run's sources")
         try:
-            content_id = self._download(url, media.etag, path)
+            content_id = self._download(url, media.etag, path, watch)
         except httpx.HTTPStatusError as error:
             status = error.response.status_code
             raise MediaError(_MEDIA_CODES.get(status, "unreadable"), f"HTTP {status}") from None
@@ -90,17 +89,13 @@ class HttpStore:
         return LocalCopy(path, content_id, path.stat().st_size)
 
     @_patiently
-    def _download(self, url: str, etag: str, path: Path) -> str:
+    def _download(self, url: str, etag: str, path: Path, watch: Watch) -> str:
         """Stream one version of an object into a file; returns its SHA-256."""
-        digest = hashlib.sha256()
         with self._client.stream("GET", url) as response, path.open("wb") as file:
             response.raise_for_status()
             if _etag(response.headers) != etag:
                 raise MediaError("object_changed")
-            for chunk in response.iter_bytes(1 << 20):
-                digest.update(chunk)
-                file.write(chunk)
-        return digest.hexdigest()
+            return digest(response.iter_bytes(), watch, file)[0]  # chunks as they come: a slow server is heard too
 
     def changed(self, media: MediaObject) -> bool:  # noqa: ARG002
         """Never: `fetch` made a copy of one version."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import MediaError, StoreError
 from pipeline.model import MediaObject
-from pipeline.store.base import LocalCopy
+from pipeline.store.base import CHUNK_BYTES, LocalCopy, Watch, digest, unwatched
 
 if TYPE_CHECKING:
     import duckdb
@@ -41,14 +40,13 @@ class LocalStore:
             raise StoreError(f"there is no folder or file '{source}': check the path")
         yield from _walk(root)
 
-    def fetch(self, media: MediaObject, folder: Path) -> LocalCopy:  # noqa: ARG002 (read where it lies)
+    def fetch(self, media: MediaObject, folder: Path, watch: Watch = unwatched) -> LocalCopy:  # noqa: ARG002 (read where it lies)
         if "\\x" in media.uri and not os.path.lexists(media.uri):
             raise MediaError("bad_name", media.uri)
         path = Path(media.uri)
         try:
             with path.open("rb") as file:
-                content_id = hashlib.file_digest(file, "sha256").hexdigest()
-                size = file.tell()
+                content_id, size = digest(iter(lambda: file.read(CHUNK_BYTES), b""), watch)
         except FileNotFoundError as error:
             raise MediaError("not_found") from error
         except PermissionError as error:
@@ -110,16 +108,17 @@ class LocalStore:
 def _write_beside(target: Path, data: bytes) -> Path:
     """The bytes, safe on disk, under another name in the target's folder, which is made where it isn't there."""
     for _ in range(_PATIENCE):
-        target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f"{_PART}{uuid.uuid4().hex}")
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             with part.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             return part
-        except FileNotFoundError:  # another thread deleted the last file here, and the folder with it
-            continue
+        except (FileNotFoundError, FileExistsError):  # another thread deletes the last file here, and folders with it
+            if target.parent.is_file():
+                raise
         except BaseException:
             part.unlink(missing_ok=True)
             raise

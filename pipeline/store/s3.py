@@ -6,7 +6,6 @@ profiles, instance roles); DuckDB is given the same.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,13 +20,12 @@ from urllib3.exceptions import HTTPError
 
 from pipeline.errors import MediaError, StoreError
 from pipeline.model import MediaObject
-from pipeline.store.base import LocalCopy
+from pipeline.store.base import CHUNK_BYTES, LocalCopy, Watch, digest, unwatched
 from pipeline.uris import stored_uri
 
 if TYPE_CHECKING:
     import duckdb
 
-CHUNK_BYTES = 1 << 20
 _CREDENTIALS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile or role in use"
 _REFUSED = {"AccessDenied", "403", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
 _MEDIA_CODES = {"NoSuchKey": "not_found", "404": "not_found", "PreconditionFailed": "object_changed"}
@@ -72,11 +70,11 @@ class S3Store:
                             f"s3://{bucket}/{item['Key']}", item["ETag"].strip('"'), item["Size"], item["LastModified"]
                         )
 
-    def fetch(self, media: MediaObject, folder: Path) -> LocalCopy:
+    def fetch(self, media: MediaObject, folder: Path, watch: Watch = unwatched) -> LocalCopy:
         bucket, key = _split(media.uri)
         path = folder / f"{media.media_id}{media.suffix}"
         try:
-            content_id = self._download(bucket, key, media.etag, path)
+            content_id = self._download(bucket, key, media.etag, path, watch)
         except ClientError as error:
             code = _MEDIA_CODES.get(_code(error), "unreadable")
             raise MediaError(code, _code(error)) from error
@@ -94,15 +92,11 @@ class S3Store:
         wait=wait_random_exponential(multiplier=0.25, max=8),
         reraise=True,
     )
-    def _download(self, bucket: str, key: str, etag: str, path: Path) -> str:
+    def _download(self, bucket: str, key: str, etag: str, path: Path, watch: Watch) -> str:
         """Stream one version of an object into a file; returns its SHA-256."""
-        digest = hashlib.sha256()
         body = self._client.get_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"')["Body"]
         with body, path.open("wb") as file:
-            for chunk in body.iter_chunks(CHUNK_BYTES):
-                digest.update(chunk)
-                file.write(chunk)
-        return digest.hexdigest()
+            return digest(body.iter_chunks(CHUNK_BYTES), watch, file)[0]
 
     def changed(self, media: MediaObject) -> bool:  # noqa: ARG002
         """Never: `fetch` made a copy of one version."""

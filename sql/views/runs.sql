@@ -14,7 +14,11 @@ WITH done AS (
 ),
 
 planned AS (
-    SELECT run_id, arg_max(detail, happened_at)::JSON AS plan
+    SELECT
+        run_id,
+        arg_max(detail, happened_at)::JSON AS plan,
+        sum((detail ->> 'media')::BIGINT)::BIGINT AS media_planned,
+        max(happened_at) AS planned_at
     FROM log.run_events
     WHERE event = 'planned'
     GROUP BY run_id
@@ -34,7 +38,8 @@ ended AS (
 SELECT
     runs.run_id,
     runs.kind,
-    coalesce(ended.state, 'running') AS state,
+    -- one that was planned again after its end (a cleared Airflow run) is running again
+    CASE WHEN planned_at > ended_at OR ended_at IS NULL THEN 'running' ELSE ended.state END AS state,
     runs.started_at,
     ended.ended_at,
     runs.sources,
@@ -50,7 +55,7 @@ SELECT
     (plan ->> 'waiting')::BIGINT AS waiting,
     (plan ->> 'unknown')::BIGINT AS unknown,
     (plan ->> 'excluded')::BIGINT AS excluded,
-    (plan ->> 'media')::BIGINT AS media_planned,
+    planned.media_planned,
     coalesce(done.media_done, 0) AS media_done,
     coalesce(done.ok, 0) AS ok,
     coalesce(done.partial, 0) AS partial,

@@ -152,6 +152,22 @@ def test_an_object_that_changed_after_the_listing_is_said_so(shelf, tmp_path):
     assert caught.value.code == "object_changed"
 
 
+def test_who_watches_a_fetch_hears_of_every_chunk_and_may_end_it(shelf, tmp_path):
+    """How Ctrl-C ends a download, and a limit one whose server said no size."""
+    store, listed = one(shelf, "big.mp4", bytes(5_000_000))
+    heard = []
+
+    def watch(got_bytes):
+        heard.append(got_bytes)
+        if got_bytes > 2_000_000:
+            raise MediaError("too_large")
+
+    with pytest.raises(MediaError, match="larger than the limit"):
+        store.fetch(listed, tmp_path, watch)
+    assert 2_000_000 < heard[-1] < 4_000_000
+    assert store.fetch(listed, tmp_path).bytes_read == 5_000_000
+
+
 def test_an_object_that_is_gone_is_said_so(shelf, tmp_path):
     store, media = one(shelf, "a.mp4")
     shelf.remove("a.mp4")

@@ -190,6 +190,13 @@ def test_a_limit_leaves_the_rest_new(lake, listed):
     assert (counts["new"], counts["unchanged"], counts["media"]) == (17, 3, 17)
 
 
+def test_what_fails_again_and_again_does_not_use_up_the_limit(lake, listed):
+    failing, fresh = media("fair/a.mp4"), media("fair/b.mp4")
+    writer.commit_batch(lake, "fair", "000000", [tagging(failing, status="failed", code="unreadable")])
+    compare(lake, listed([failing, fresh]), replace(WISH, limit=1))
+    assert todo(lake) == {fresh.uri}
+
+
 def test_sources_that_overlap_give_an_object_once(lake, listed):
     twice = [media(f"twice/{number}.mp4") for number in range(10)] * 2
     assert compare(lake, listed(twice))["listed"] == len(todo(lake)) == 10

@@ -96,7 +96,7 @@ def tag(
     with RunDisplay() as display:
         summary = run(request, display)
     print_summary(summary)
-    form = chosen_format(form)
+    form = _chosen_format(form)
     if form == "json":
         print_json(summary)
     elif form == "csv":
@@ -125,7 +125,7 @@ def sql(
     from pipeline.steps.query import sql as ask
 
     columns, rows = ask(_given(lake=lake), query)
-    print_rows(columns, rows, chosen_format(form))
+    print_rows(columns, rows, _chosen_format(form))
 
 
 @app.command()
@@ -138,11 +138,11 @@ def runs(lake: Lake = None, form: Format = None) -> None:
     """
     from pipeline.steps.runs import list_runs
 
-    columns, rows = list_runs(_given(lake=lake), short=chosen_format(form) == "table")
-    print_rows(columns, rows, chosen_format(form))
+    columns, rows = list_runs(_given(lake=lake), short=_chosen_format(form) == "table")
+    print_rows(columns, rows, _chosen_format(form))
 
 
-def chosen_format(given: OutputFormat | None) -> OutputFormat:
+def _chosen_format(given: OutputFormat | None) -> OutputFormat:
     return load_settings(format=given).format
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pipeline
-from demo.services import plain_environment
+from demo.services import S3, plain_environment
 from pipeline.lake.tables import TABLES
 from pipeline.steps import run
 from tests.integration.quiet import Quiet
@@ -50,6 +50,13 @@ def fill(folder: Path, *names: str) -> Path:
         (folder / new).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(media(old or Path(name).name), folder / new)
     return folder
+
+
+def upload(s3: S3, bucket: str, folder: str, *names: str) -> None:
+    """A new bucket with the test media of these names in a folder."""
+    s3.client().create_bucket(Bucket=bucket)
+    for name in names:
+        s3.client().upload_file(str(media(name)), bucket, f"{folder}/{name}")
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 
 from demo.services import s3_server
 from pipeline.errors import CODES
-from tests.integration.doors import ask, files, fill, shotlog, tag
+from tests.integration.doors import ask, files, fill, shotlog, tag, upload
 from tests.media import BAD, media, names
 
 
@@ -311,9 +311,7 @@ def test_what_the_parser_refuses_is_wrong_usage_too(tmp_path):
 
 @pytest.fixture(scope="module")
 def bucket(s3):
-    s3.client().create_bucket(Bucket="bad-input")
-    for name in ("cfr.mp4", "text.mp4"):
-        s3.client().upload_file(str(media(name)), "bad-input", f"in/{name}")
+    upload(s3, "bad-input", "in", "cfr.mp4", "text.mp4")
     return "s3://bad-input/in/"
 
 

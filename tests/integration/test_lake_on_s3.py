@@ -16,7 +16,7 @@ from pipeline.steps.listing import list_media
 from pipeline.steps.plan import plan_batches
 from pipeline.steps.tag import tag_batch
 from tests.contract.shelves import Files, serving
-from tests.integration.doors import fill, shotlog
+from tests.integration.doors import fill, shotlog, upload
 from tests.media import media
 
 NULL = ["--tagger", "null", "--format", "json"]
@@ -27,9 +27,7 @@ NULL = ["--tagger", "null", "--format", "json"]
 
 @pytest.fixture(scope="module")
 def bucket(s3):
-    s3.client().create_bucket(Bucket="lakes")
-    for name in ("cfr.mp4", "still.webp"):
-        s3.client().upload_file(str(media(name)), "lakes", f"archive/{name}")
+    upload(s3, "lakes", "archive", "cfr.mp4", "still.webp")
     return "lakes"
 
 

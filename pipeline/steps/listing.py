@@ -84,8 +84,7 @@ def listing_glob(lake: Lake, run_id: str) -> str:
 
 def write_listing(work: Workplace, lake: Lake, run_id: str, progress: Callable[[int], None] | None = None) -> int:
     """Stream all sources into listing files; calls `progress` with the count so far."""
-    for uri in list(lake.store.names(lake.work_uri(run_id, "listing"))):
-        lake.store.delete(uri)
+    lake.store.clear(lake.work_uri(run_id, "listing"))
     settings, total, named = work.settings, 0, set(shown(work.sources))
     listed = (
         {**asdict(media), "kind": kind_of(media, settings.include, settings.exclude, named=media.uri in named)}

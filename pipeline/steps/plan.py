@@ -111,8 +111,7 @@ def commit_finished(lake: Lake, run_id: str) -> list[Entry]:
 
 
 def clear_work(lake: Lake, run_id: str) -> None:
-    for uri in list(lake.store.names(lake.work_uri(run_id))):
-        lake.store.delete(uri)
+    lake.store.clear(lake.work_uri(run_id))
 
 
 def _state(lake: Lake, run_id: str) -> str | None:

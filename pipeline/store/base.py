@@ -86,6 +86,10 @@ class Store(Protocol):
         """Remove a small object; nothing happens where there is none."""
         ...
 
+    def clear(self, prefix: str) -> None:
+        """Remove all below a folder URI, also what a writer that was killed left half-written."""
+        ...
+
     def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
         """Let this DuckDB connection read and write the store's URIs."""
         ...

@@ -113,6 +113,9 @@ class HttpStore:
     def delete(self, uri: str) -> NoReturn:  # noqa: ARG002
         raise StoreError(_READ_ONLY)
 
+    def clear(self, prefix: str) -> NoReturn:  # noqa: ARG002
+        raise StoreError(_READ_ONLY)
+
     def prepare(self, con: duckdb.DuckDBPyConnection) -> NoReturn:  # noqa: ARG002
         raise StoreError(_READ_ONLY)
 

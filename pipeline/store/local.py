@@ -101,6 +101,13 @@ class LocalStore:
             for folder in path.parents:
                 folder.rmdir()
 
+    def clear(self, prefix: str) -> None:
+        for folder, _, names in os.walk(prefix, topdown=False):
+            for name in names:
+                self.delete(str(Path(folder) / name))
+            with suppress(OSError):
+                Path(folder).rmdir()
+
     def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
         """Nothing to do: DuckDB reads and writes files by itself."""
 

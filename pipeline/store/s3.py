@@ -135,6 +135,10 @@ class S3Store:
         with self._reaching(uri):
             self._client.delete_object(Bucket=bucket, Key=key)
 
+    def clear(self, prefix: str) -> None:
+        for uri in list(self.names(prefix)):
+            self.delete(uri)
+
     def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
         with self._reaching("s3://"):
             credentials = self._session.get_credentials()

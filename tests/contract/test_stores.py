@@ -198,6 +198,16 @@ def test_names_reach_all_below_a_folder_and_no_sibling(writes):
         assert sorted(store.names(writes.uri(prefix))) == [writes.uri("work/a"), writes.uri("work/b/c/d")]
 
 
+def test_clearing_a_folder_leaves_nothing_below_it_and_every_sibling(writes):
+    store = store_of(writes)
+    for key in ("work/a/b", "work/a/c/d", "work/ab"):
+        store.write(writes.uri(key), b"")
+    writes.put("work/a/c/.part-0", b"")  # how a folder's writer calls what isn't whole yet
+    store.clear(writes.uri("work/a"))
+    store.clear(writes.uri("work/a"))
+    assert [media.uri for media in store.list(writes.uri("work/"))] == [writes.uri("work/ab")]
+
+
 def test_if_absent_writes_only_where_nothing_is(writes):
     store, uri = store_of(writes), writes.uri("lake.json")
     assert store.write(uri, b"first", if_absent=True)
@@ -241,6 +251,7 @@ def test_writers_and_deleters_in_one_folder_do_not_disturb_each_other(writes):
         lambda store, uri: store.write(uri, b""),
         lambda store, uri: store.names(uri),
         lambda store, uri: store.delete(uri),
+        lambda store, uri: store.clear(uri),
         lambda store, _: store.prepare(duckdb.connect()),
     ],
 )

@@ -1,4 +1,4 @@
-"""Tags what is new or changed in the archive: list → plan → tag each batch → publish.
+"""Tags what is new or changed in the archive: list → plan → tag each batch, in the pool its tagger wants → publish.
 
 Where a batch fails, the run fails and the others' work is in the lake; clear the failed tasks, or wait for the next
 run, and only what is missing is done. A parameter left empty means what the settings say (README).
@@ -11,21 +11,10 @@ from typing import Any
 from airflow.configuration import conf
 from airflow.sdk import Asset, Param, dag, task
 
-from pipeline.model import METADATA_KINDS
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import POOLS, form, load_settings
 
 LAKE = Asset("shotlog_lake")  # updated by every run that is finished: schedule on it what reads the lake
-TYPES: dict[str, dict[str, Any]] = {
-    "sources": {"type": ["null", "array"], "items": {"type": "string"}},
-    "lake": {"type": ["null", "string"]},
-    "sampling": {"type": ["null", "string"], "examples": ["uniform", "shots"]},
-    "tagger": {"type": ["null", "string"], "examples": ["builtin", "null"]},
-    "metadata": {"type": ["null", "array"], "items": {"type": "string"}, "examples": list(METADATA_KINDS)},
-    "max_frames": {"type": ["null", "string"], "pattern": "^(all|[1-9][0-9]*)?$"},
-    "limit": {"type": ["null", "integer"], "minimum": 1},
-    **{name: {"type": ["null", "boolean"]} for name in ("retag", "retry_failed")},
-}
-PARAMS = {name: Param(None, description=Settings.model_fields[name].description, **how) for name, how in TYPES.items()}
+PARAMS = {name: Param(None, **how) for name, how in form().items()}
 
 
 def asked(params: dict[str, Any] | None) -> dict[str, Any]:
@@ -40,10 +29,16 @@ def list_media(params: dict[str, Any] | None = None, run_id: str | None = None) 
 
 
 @task
-def plan_batches(lake_run: str, params: dict[str, Any] | None = None) -> list[str]:
+def plan_batches(lake_run: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
     from pipeline.steps import plan
 
-    return plan.plan_batches(asked(params), lake_run, conf.getint("core", "max_map_length"))["batches"]
+    planned = plan.plan_batches(asked(params), lake_run, conf.getint("core", "max_map_length"))
+    return {name: planned[name] for name in ("batches", "pool")}
+
+
+@task
+def batches_for(pool: str, planned: dict[str, Any]) -> list[str]:
+    return planned["batches"] if planned["pool"] == pool else []
 
 
 @task(map_index_template="batch {{ task.op_kwargs['batch_id'] }}")
@@ -70,10 +65,13 @@ def publish_run(lake_run: str, params: dict[str, Any] | None = None) -> dict[str
 )
 def tag_media() -> None:
     lake_run = list_media()
-    batch_ids = plan_batches(lake_run)
-    tagged = tag_batch.partial(lake_run=lake_run).expand(batch_id=batch_ids)
+    planned = plan_batches(lake_run)
     # a teardown runs though batches failed or there were none; it fails where one is missing, and the run with it
-    tagged >> publish_run(lake_run).as_teardown(setups=batch_ids, on_failure_fail_dagrun=True)
+    published = publish_run(lake_run).as_teardown(setups=planned, on_failure_fail_dagrun=True)
+    for pool in POOLS:  # a model that fills a GPU isn't loaded twice on it
+        batch_ids = batches_for.override(task_id=f"batches_for_{pool}")(pool, planned)
+        look = tag_batch.override(task_id=f"tag_batch_in_{pool}", pool=pool)
+        look.partial(lake_run=lake_run).expand(batch_id=batch_ids) >> published
 
 
 tag_media()

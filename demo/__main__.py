@@ -20,7 +20,7 @@ from demo.samples import BUCKET, fill_bucket
 from demo.services import S3, ServiceError, check_port, s3_server
 from pipeline.cli.output import print_rows
 from pipeline.errors import ShotlogError
-from pipeline.model import METADATA_KINDS
+from pipeline.settings import load_settings
 from pipeline.taggers import open_tagger
 
 WORK = Path("work/demo")
@@ -174,7 +174,7 @@ def main() -> int:
     chosen, steps = parser.parse_args(), Steps()
 
     def work() -> None:
-        open_tagger(chosen.tagger, metadata=METADATA_KINDS)  # a wrong name is said before anything starts
+        open_tagger(load_settings(tagger=chosen.tagger))  # a wrong name is said before anything starts
         if chosen.up:
             demo_up(steps, chosen.tagger, chosen.port)
         else:

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from demo.services import Service, ServiceError, answers, free_ports, last_lines, plain_environment, running, wait_until
+from pipeline.settings import GPU_POOL
 
 DAGS = Path(__file__).resolve().parent.parent / "dags"
 
@@ -41,6 +42,9 @@ class Airflow:
     url: str
     logs: Path
     services: tuple[Service, ...]
+
+    def make_pool(self, name: str, slots: int) -> None:
+        self._call("POST", "pools", {"name": name, "slots": slots})
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
         """Start a run now; returns its run_id."""
@@ -104,6 +108,7 @@ def airflow(home: Path, env: dict[str, str], *, port: int = 0) -> Iterator[Airfl
         wait_until("Airflow's start", lambda: answers(f"{url}/auth/token", 201), seconds=120, services=services)
         started = Airflow(url, logs, services)
         wait_until("reading the DAGs", lambda: started.has("tag_media"), seconds=60, services=services)
+        started.make_pool(GPU_POOL, slots=1)
         try:
             yield started
         finally:

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 from pipeline import connect
 from pipeline.cli.output import print_rows
-from pipeline.model import METADATA_KINDS
+from pipeline.model import DEFAULT_KINDS
 from pipeline.steps.query import queries
-from pipeline.taggers import TAGGERS
 
 ASKED = ("archive", "people_and_bicycles", "what_failed")
 """Of the cookbook in sql/queries."""
 
-VLM = "transformers:Qwen/Qwen2-VL-2B-Instruct"
+VLM = "transformers:HuggingFaceTB/SmolVLM-256M-Instruct"
 
 
 def print_answers(lake: str) -> None:
@@ -32,17 +31,14 @@ def print_answers(lake: str) -> None:
 def print_gaps(lake: str, tagger: str) -> None:
     """Which metadata kinds the tagger left empty, and the two lines that fill them."""
     con = connect(lake)
-    empty = [kind for kind in METADATA_KINDS if con.execute(f"SELECT 1 FROM {kind} LIMIT 1").fetchone() is None]
+    empty = [kind for kind in DEFAULT_KINDS if con.execute(f"SELECT 1 FROM {kind} LIMIT 1").fetchone() is None]
     sources = {row[0] for row in con.execute("SELECT DISTINCT caption_source FROM timestamps").fetchall()}
     print(f"\n── What the tagger '{tagger}' leaves empty: {listed(empty) or 'nothing'}.")
     if sources == {"template"}:
         print("Its captions are put together from what was detected (caption_source: template).")
     if not empty and sources != {"template"}:
         return
-    if VLM.partition(":")[0] not in TAGGERS:
-        print(f"This version of shotlog has the taggers {listed(sorted(TAGGERS))}; what follows is for the next one.")
-    print(f"A vision-language model sees more. Two lines:\n\n  .venv/bin/pip install -e '.[{VLM.partition(':')[0]}]'")
-    print(f"  make demo TAGGER={VLM}")
+    print(f"A vision-language model sees more. With a model hub in reach, one line:\n\n  make demo TAGGER={VLM}")
 
 
 def listed(words: Sequence[str]) -> str:

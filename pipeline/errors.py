@@ -104,11 +104,32 @@ CODES: dict[str, Code] = {
     ),
     "bad_name": Code("the object's name is not valid UTF-8", "rename it"),
     "tagger_refused": Code("the tagger gave no usable answer for a frame", "try another tagger, or --retry-failed"),
+    "answer_invalid": Code(
+        "the model's answer to a frame didn't fit the schema, nor did its second",
+        "try another model, or --retry-failed",
+    ),
+    "answer_cut": Code("the model's answer ran into the limit", "raise SHOTLOG_ANSWER_TOKENS and use --retry-failed"),
+    "answer_refused": Code("the model refused to answer", "try another model, or --retry-failed"),
+    "context_too_small": Code(
+        "prompt and answer don't fit in the model's context", "lower SHOTLOG_MAX_PIXELS or SHOTLOG_ANSWER_TOKENS"
+    ),
+    "out_of_memory": Code("the GPU's memory is too small for one frame", "lower SHOTLOG_MAX_PIXELS"),
     # passing: everything around the bytes
     "not_found": Code("the object was gone when it was read", "nothing to do", passing=True),
     "access_denied": Code("reading the object was refused", "check the credentials and the policy", passing=True),
     "unreadable": Code("the store gave no complete answer", "the next run tries again", passing=True),
     "object_changed": Code("the object changed while it was read", "the next run tries again", passing=True),
+    "model_timeout": Code(
+        "the model server took longer than allowed",
+        "the next run tries again; raise SHOTLOG_OPENAI_DEADLINE_S",
+        passing=True,
+    ),
+    "model_busy": Code(
+        "the model server had no room", "the next run tries again; lower SHOTLOG_OPENAI_IN_FLIGHT", passing=True
+    ),
+    "model_failed": Code(
+        "the model server gave no answer", "the next run tries again; look at the server's log", passing=True
+    ),
     "decode_timeout": Code(
         "decoding took longer than allowed", "the next run tries again; raise SHOTLOG_DECODE_DEADLINE_S", passing=True
     ),

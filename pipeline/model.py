@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 MediaKind = Literal["image", "video"]
 Status = Literal["ok", "partial", "failed", "skipped"]
 
-METADATA_KINDS = ("categories", "participants", "actions", "scene", "tags")
+METADATA_KINDS = ("categories", "participants", "actions", "scene", "tags", "rating")
 """What a tagger can be asked for, by the names of the tables."""
+
+DEFAULT_KINDS = METADATA_KINDS[:-1]
+"""What it is asked for unless told otherwise: a rating is wanted by few, and costs tokens."""
+
+RATINGS = ("safe", "suggestive", "explicit", "violent")
 
 ANSWER_SCHEMA = 1
 """Version of the answer's schema: part of every recipe, so a change makes older taggings stale."""
@@ -120,7 +125,8 @@ class Frame:
 
     image: RGB uint8 (height, width, 3), upright, square pixels. timestamp_s: this frame's own presentation
     time less the container's start. target_s: the moment that was asked for (timestamp_s ≤ target_s to the microsecond,
-    except before the first frame). frame_index: position in presentation order, from 0.
+    except before the first frame). frame_index: position in presentation order, from 0. context: what the archive
+    knows of the media object.
     """
 
     media_id: str
@@ -128,6 +134,7 @@ class Frame:
     timestamp_s: float = 0.0
     target_s: float = 0.0
     frame_index: int = 0
+    context: str = ""
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != 3 or str(self.image.dtype) != "uint8":
@@ -180,6 +187,7 @@ class FrameTags:
     actions: tuple[Label, ...] | None = None
     scene: tuple[Label, ...] | None = None
     tags: tuple[Label, ...] | None = None
+    rating: tuple[Label, ...] | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
@@ -222,7 +230,7 @@ class Recipe:
     model: str | None = None
     revision: str | None = None
     prompt_version: str | None = None
-    metadata: tuple[str, ...] = METADATA_KINDS
+    metadata: tuple[str, ...] = DEFAULT_KINDS
     sampling: str = "uniform"
     max_frames: int | None = 60
     shot_detector: str | None = None
@@ -232,6 +240,7 @@ class Recipe:
     max_pixels: int | None = None
     reuse_distance: int = 0
     generation: tuple[tuple[str, float], ...] = ()
+    context: str | None = None
     answer_schema: int = ANSWER_SCHEMA
 
     def __post_init__(self) -> None:
@@ -242,8 +251,17 @@ class Recipe:
 
     @property
     def recipe_id(self) -> str:
-        """16 hex digits of the SHA-256 of the recipe as sorted JSON."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        """16 hex digits of the SHA-256 of the recipe as sorted JSON.
+
+        A field that came later than the first lakes is left out while it is None, so that older recipes keep their ids.
+        """
+        told = {name: value for name, value in asdict(self).items() if value is not None or name in _ALWAYS_TOLD}
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+_ALWAYS_TOLD = frozenset(
+    ("model", "revision", "prompt_version", "max_frames", "shot_detector", "vocabulary", "min_pixels", "max_pixels")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +281,8 @@ class Batch:
 class MediaTags:
     """One tagging: one look at one media object under one recipe, complete enough to be committed.
 
-    decoder: name and version of each decoder that touched it, separated by ', '.
+    decoder: name and version of each decoder that touched it, separated by ', '. frame_budget: frames whose captions
+    the model can hold when it sums them up; None where no context limits it. summary: of the whole, by the tagger.
     """
 
     tagging_id: str
@@ -283,6 +302,10 @@ class MediaTags:
     bytes_read: int = 0
     decode_s: float = 0.0
     model_s: float = 0.0
+    frame_budget: int | None = None
+    summary: str | None = None
+    summary_prompt_tokens: int = 0
+    summary_completion_tokens: int = 0
 
     def __post_init__(self) -> None:
         if (self.status == "ok") == (self.error_code is not None):

@@ -6,6 +6,7 @@ query over both, so memory stays bounded whatever the count.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ VIDEO_SUFFIXES = frozenset(f".{ending}" for ending in _VIDEOS.split(" "))
 
 MAX_BATCHES = 1000
 """Airflow maps a task at most core.max_map_length (1,024) times; larger plans get larger batches."""
+
+LOADING = 0.05
+"""The share of a batch's time that loading the tagger may take."""
 
 _UNLIMITED_FRAMES = 600
 """What a video counts for in a batch where --max-frames is all."""
@@ -221,22 +225,31 @@ def _scopes(sources: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
+def worth_loading(batch_frames: int, load_s: float, frame_s: float) -> int:
+    """How many frames a batch needs so that loading the tagger is at most LOADING of the batch's time.
+
+    >>> worth_loading(600, load_s=60, frame_s=0.5)
+    2280
+    """
+    return max(batch_frames, math.ceil(load_s * (1 / LOADING - 1) / frame_s)) if frame_s > 0 else batch_frames
+
+
 def batches(
     con: duckdb.DuckDBPyConnection,
     run_id: str,
-    recipe: Recipe,
     batch_frames: int,
     max_batches: int = MAX_BATCHES,
     *,
+    video_frames: int | None,
     first: int = 0,
 ) -> Iterator[Batch]:
     """Stream what `compared` says is to do, in batches of about `batch_frames` frames and whole media objects.
 
-    Files behind one another in the archive share a batch. The cost of a video is the most frames it can give.
-    max_batches: larger plans get larger batches. first: number of the first batch's id.
+    Files behind one another in the archive share a batch. video_frames: the most frames a video can give, which is
+    what it counts for; None: no limit. max_batches: larger plans get larger batches. first: number of the first
+    batch's id.
     """
-    video = recipe.max_frames or _UNLIMITED_FRAMES
-    cost = f"CASE kind WHEN 'video' THEN {video} ELSE 1 END"
+    cost = f"CASE kind WHEN 'video' THEN {video_frames or _UNLIMITED_FRAMES} ELSE 1 END"
     total = con.execute(f"SELECT coalesce(sum({cost}), 0) FROM compared WHERE todo").fetchone()
     size = max(batch_frames, -(-int(total[0]) // min(max_batches, MAX_BATCHES)) if total else 0)
     rows = con.execute(

@@ -10,15 +10,18 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import TomlConfigSettingsSource as TomlSource
 
 from pipeline.errors import UsageError, unknown_name
-from pipeline.model import METADATA_KINDS
+from pipeline.model import DEFAULT_KINDS, METADATA_KINDS
 
 ENV_PREFIX = "SHOTLOG_"
 SETTINGS_FILE = Path("shotlog.toml")
+GPU_POOL = "shotlog_gpu"
+POOLS = ("default_pool", GPU_POOL)
+"""Airflow's pools that tagging tasks run in. The second has as many slots as there are GPUs."""
 
 
 def _split(value: Any) -> Any:
@@ -49,9 +52,42 @@ class Settings(BaseSettings):
     include: Names = Field((), description="tag only objects whose URI matches one of these patterns (*.mp4)")
     exclude: Names = Field((), description="leave out objects whose URI matches one of these patterns")
     limit: int | None = Field(None, ge=1, description="tag at most so many media objects in this run")
-    tagger: str = Field("builtin", description="who looks: builtin or null (`shotlog tag --help`)")
+    tagger: str = Field(
+        "builtin", description="who looks: builtin, transformers:NAME, openai:MODEL or null (`shotlog models`)"
+    )
+    vocabulary: Path | None = Field(None, description="a TOML file of allowed labels a metadata kind, with synonyms")
+    prompts: Path | None = Field(None, description="a folder with prompts of your own (frame.txt, summary.txt, …)")
+    context: str = Field("", description="what the model should know of the whole archive, put into every prompt")
+    context_metadata: Names = Field((), description="keys of S3 object metadata put into the prompt; all: every key")
+    context_sidecar: str | None = Field(
+        None, description="ending of the text file beside an object (clip.mp4.txt: .txt) that is put into the prompt"
+    )
+    caption_tokens: int = Field(300, ge=20, le=2000, description="tokens that the caption of a frame may take")
+    answer_tokens: int = Field(1024, ge=64, description="tokens that one answer of a model may take, JSON included")
+    context_tokens: int | None = Field(
+        None, ge=512, description="tokens that a model can hold, where it can't be asked (default: what the model says)"
+    )
+    min_pixels: int | None = Field(None, ge=1, description="smaller pictures are enlarged for the model to this")
+    max_pixels: int = Field(1_003_520, ge=784, description="larger pictures are shrunk for the model to this")
+    reuse_distance: int = Field(
+        0, ge=0, le=64, description="a frame that differs in at most so many of 64 bits takes the last answer (0: none)"
+    )
+    model_revision: str | None = Field(None, description="revision of a transformers model: a tag or commit of its hub")
+    model_batch: int = Field(8, ge=1, description="frames in one batch of a transformers model")
+    device: str = Field("auto", description="where a transformers model runs: auto, cpu, cuda or cuda:N")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="its numbers: auto is bfloat16 on a GPU and float32 on a CPU"
+    )
+    openai_base_url: str | None = Field(
+        None, repr=False, description="the server of openai:MODEL, as http://127.0.0.1:8000/v1"
+    )
+    openai_api_key: SecretStr | None = Field(None, description="its key, where it wants one; never kept")
+    openai_in_flight: int = Field(32, ge=1, le=4096, description="requests that the server works on at a time")
+    openai_deadline_s: float = Field(
+        120, gt=0, description="a request that takes longer, retries included, is given up"
+    )
     sampling: str = Field("uniform", description="which frames are looked at: uniform or shots")
-    metadata: Names = Field(METADATA_KINDS, description="metadata kinds to fill: " + ", ".join(METADATA_KINDS))
+    metadata: Names = Field(DEFAULT_KINDS, description="metadata kinds to fill: " + ", ".join(METADATA_KINDS))
     max_frames: Annotated[int | None, BeforeValidator(_frame_limit)] = Field(
         60, ge=1, description="look at no more frames of one video than this; all lifts the limit"
     )
@@ -75,6 +111,11 @@ class Settings(BaseSettings):
     batch_frames: int = Field(600, ge=1, description="a batch is filled up to about so many frames")
     format: OutputFormat = Field("table", description="how answers are printed on stdout: table, csv or json")
     schedule: str = Field("@hourly", description="when Airflow runs tag_media (cron or preset; none: only by hand)")
+
+    @property
+    def pool(self) -> str:
+        """Where the batches of this tagger run: one that loads a model wants a GPU, or a CPU, to itself."""
+        return GPU_POOL if self.tagger.startswith("transformers:") else POOLS[0]
 
     @field_validator("metadata")
     @classmethod
@@ -116,6 +157,23 @@ def load_settings(**arguments: Any) -> Settings:
         raise UsageError(f"{SETTINGS_FILE} can't be read ({error.strerror}): check its permissions") from error
     except ValidationError as error:
         raise UsageError(_sentence(error)) from error
+
+
+def form() -> dict[str, dict[str, Any]]:
+    """What may be asked of a single run, as JSON schemas: what a scheduler's form shows. null: as the settings say."""
+    text, strings = {"type": ["null", "string"]}, {"type": ["null", "array"], "items": {"type": "string"}}
+    fields: dict[str, dict[str, Any]] = {
+        "sources": strings,
+        "lake": text,
+        "sampling": {**text, "examples": ["uniform", "shots"]},
+        "tagger": {**text, "examples": ["builtin", "transformers:NAME", "openai:MODEL", "null"]},
+        "metadata": {**strings, "examples": list(METADATA_KINDS)},
+        "max_frames": {**text, "pattern": "^(all|[1-9][0-9]*)?$"},
+        "limit": {"type": ["null", "integer"], "minimum": 1},
+        "retag": {"type": ["null", "boolean"]},
+        "retry_failed": {"type": ["null", "boolean"]},
+    }
+    return {name: {**how, "description": Settings.model_fields[name].description} for name, how in fields.items()}
 
 
 def _sentence(error: ValidationError) -> str:

@@ -1,12 +1,20 @@
-"""What every suite shares: a real S3 server, and how many seeds a battery runs."""
+"""What every suite shares: a real S3 server, a tiny model and a server of it, and how many seeds a battery runs."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from demo.services import S3, s3_server
+from tests.models import tiny_llava
+from tests.servers.started import ModelServer, held
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+"""For torch, here and in every process the tests start: threads that wait for each other in a spin, beside decoders
+that want the same cores, make a tiny model twenty times as slow."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,6 +30,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "seeds(few, many): run for so many seeds, with --all for many")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A vision-language model of random weights in a folder: what it says means nothing."""
+    return tiny_llava(tmp_path_factory.mktemp("models") / "tiny-llava")
+
+
+@pytest.fixture(scope="session")
+def held_server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
+    """The tests' own OpenAI-compatible server over that model, which holds answers to their schema."""
+    with held(tiny_model, tmp_path_factory.mktemp("held")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli.output import RunDisplay, err, print_json, print_rows, print_summary
+from pipeline.cli.output import RunDisplay, err, print_answer, print_json, print_rows, print_summary
 from pipeline.errors import ShotlogError, interruptible
 from pipeline.settings import OutputFormat, load_settings
 
@@ -48,10 +48,12 @@ def tag(
         list[str] | None, typer.Argument(metavar="URI...", help="s3://bucket/prefix, folders, files or https URLs.")
     ] = None,
     lake: Lake = None,
-    tagger: Annotated[str | None, typer.Option(help="Who looks: builtin or null.")] = None,
+    tagger: Annotated[
+        str | None, typer.Option(help="Who looks: builtin, transformers:NAME, openai:MODEL or null.")
+    ] = None,
     sampling: Annotated[str | None, typer.Option(help="Which frames: uniform (one a second) or shots.")] = None,
     metadata: Annotated[
-        str | None, typer.Option(help="Kinds to fill, by comma: categories,participants,actions,scene,tags.")
+        str | None, typer.Option(help="Kinds to fill, by comma: categories,participants,actions,scene,tags,rating.")
     ] = None,
     max_frames: Annotated[str | None, typer.Option(help="Most frames of one video, or all. [default: 60]")] = None,
     include: Annotated[list[str] | None, typer.Option(help="Only URIs that match; repeat for more: '*.mp4'.")] = None,
@@ -113,8 +115,9 @@ def sql(
 ) -> None:
     """Ask the lake in SQL (DuckDB), read-only.
 
-    Views: media, timestamps, shots, categories, participants, actions, scene, tags, thumbnails, failures, runs.
-    Named queries: archive, people_and_bicycles, screen_time, stale, storyboard, top_labels, what_failed.
+    Views: media, timestamps, shots, categories, participants, actions, scene, tags, rating,
+    thumbnails, failures, runs.
+    Named queries: archive, not_safe, people_and_bicycles, screen_time, stale, storyboard, top_labels, what_failed.
 
     Examples:
 
@@ -139,6 +142,55 @@ def runs(lake: Lake = None, form: Format = None) -> None:
     from pipeline.steps.runs import list_runs
 
     columns, rows = list_runs(_given(lake=lake), short=_chosen_format(form) == "table")
+    print_rows(columns, rows, _chosen_format(form))
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="What you want to know, in any language.")],
+    media: Annotated[list[str], typer.Argument(metavar="MEDIA...", help="Images and videos: files, s3:// or https.")],
+    tagger: Annotated[str | None, typer.Option(help="Who answers: transformers:NAME or openai:MODEL.")] = None,
+    system: Annotated[str | None, typer.Option(help="A system prompt in the place of shotlog's own.")] = None,
+    sampling: Annotated[str | None, typer.Option(help="Which frames of a video: uniform or shots.")] = None,
+    max_frames: Annotated[str | None, typer.Option(help="Most frames of one video. [default: 60]")] = None,
+    form: Format = None,
+) -> None:
+    """Ask a vision-language model about images and videos, all at once. Nothing is written.
+
+    Examples:
+
+      shotlog ask "Who is ahead?" race.mp4 --tagger openai:Qwen/Qwen2.5-VL-7B-Instruct
+
+      shotlog ask "What is different?" before.jpg after.jpg --system "Answer in one sentence."
+    """
+    from pipeline.steps.ask import ask as answer
+
+    form, request = _chosen_format(form), _given(tagger=tagger, sampling=sampling, max_frames=max_frames)
+    shown: list[str] = []
+
+    def watch(name: str, moment: str | None) -> None:
+        shown.append(f"{name} {moment}" if moment else name)
+        err.print(f"looking at {shown[-1]}")
+
+    pieces = answer({**request, "sources": media}, question, system=system, watch=watch)
+    print_answer(pieces, question, shown, form)
+
+
+@app.command()
+def models(
+    tagger: Annotated[str | None, typer.Option(help="Also with a model of yours.")] = None, form: Format = None
+) -> None:
+    """List the taggers, whether each can run here, and the command that would make it so.
+
+    Examples:
+
+      shotlog models
+
+      shotlog models --tagger transformers:Qwen/Qwen2-VL-2B-Instruct --format json
+    """
+    from pipeline.steps.models import list_taggers
+
+    columns, rows = list_taggers(_given(tagger=tagger))
     print_rows(columns, rows, _chosen_format(form))
 
 

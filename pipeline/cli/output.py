@@ -9,7 +9,7 @@ import math
 import sys
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from datetime import time as clock
 from decimal import Decimal
@@ -131,6 +131,22 @@ def _shown(value: Any) -> str:
     return value.isoformat(" ", "seconds") if isinstance(value, datetime) else str(value)
 
 
+def print_answer(pieces: Iterable[str], question: str, shown: Sequence[str], form: OutputFormat) -> None:
+    """An answer to a question as it is written; as JSON or CSV when it is whole, with what was shown."""
+    if form == "table":
+        for piece in pieces:
+            sys.stdout.write(piece)
+            sys.stdout.flush()
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+        return
+    answer = {"question": question, "answer": "".join(pieces), "shown": list(shown)}
+    if form == "json":
+        print_json(answer)
+    else:
+        print_rows(list(answer), [list(answer.values())], form)
+
+
 class RunDisplay:
     """Shows a run as it goes: a bar with the time left on a terminal, plain lines elsewhere."""
 
@@ -174,6 +190,8 @@ class RunDisplay:
             f"listed {counts['listed']} media objects: {counts['new']} new, {counts['changed']} changed, "
             f"{counts['unchanged']} unchanged, {counts['gone']} gone; {self._planned} to tag"
         )
+        if counts["frames_per_video"]:
+            err.print(f"of a video, at most {counts['frames_per_video']} frames are looked at")
         for count, words in (
             (counts["excluded"], "were left out by --include and --exclude"),
             (counts["unknown"], "are neither image nor video by their names and were left alone"),

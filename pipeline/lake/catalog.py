@@ -2,6 +2,9 @@
 
 `<lake>/lake.json` names the catalog, the catalog carries the same id, and every open compares them: a lake on
 S3 whose catalog lies on another machine is never taken for an empty one.
+
+Both carry a format, and a newer one in either is refused. That of the tables is in the newest row of `log.identity`,
+so that an upgrade is one transaction; lake.json says in which format the lake was made, and is never rewritten.
 """
 
 from __future__ import annotations
@@ -13,7 +16,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,8 +25,8 @@ import duckdb
 
 from pipeline.errors import LakeError
 from pipeline.lake.patience import patiently
-from pipeline.lake.tables import FORMAT, TABLES
-from pipeline.lake.views import views, views_version
+from pipeline.lake.tables import FORMAT
+from pipeline.lake.upgrade import bring_up_to_date, is_up_to_date
 from pipeline.store.base import Store
 
 T = TypeVar("T")
@@ -127,8 +129,8 @@ def open_lake(uri: str, store: Store, *, catalog: str | None, create: bool = Fal
         raise LakeError(_missing_catalog(uri, identity["lake_id"], path))
     lake = Lake(uri, store, identity["lake_id"], path, read_only)
     _ = lake.con  # fails here rather than later
-    if not read_only:
-        _refresh_views(lake)
+    if not read_only and not patiently(is_up_to_date)(lake.con):
+        lake.transaction(lambda con: bring_up_to_date(con, lake.lake_id))
     return lake
 
 
@@ -240,11 +242,7 @@ def _make_catalog(uri: str, store: Store, path: Path, lake_id: str) -> str:
         plain.execute("PRAGMA journal_mode=WAL")  # readers and the one who commits don't wait for each other
     con = connect(uri, store, path, read_only=False)
     con.execute("BEGIN; CREATE SCHEMA log")
-    for name, schema in TABLES.items():
-        con.register("empty", schema.empty_table())
-        con.execute(f"CREATE TABLE log.{name} AS FROM empty")
-        con.unregister("empty")
-    _write_views(con, lake_id)
+    bring_up_to_date(con, lake_id)
     con.execute("COMMIT")
     con.close()
     return lake_id
@@ -295,20 +293,6 @@ def _compare(con: duckdb.DuckDBPyConnection, lake_id: str, catalog: Path) -> Non
         )
     if row[1] > FORMAT:
         raise LakeError(f"the catalog '{catalog}' has format {row[1]}, this shotlog knows {FORMAT}: upgrade shotlog")
-
-
-def _write_views(con: duckdb.DuckDBPyConnection, lake_id: str) -> None:
-    for name, select in views().items():
-        con.execute(f"CREATE OR REPLACE VIEW main.{name} AS {select}")
-    con.execute("INSERT INTO log.identity VALUES (?, ?, ?, ?)", [lake_id, FORMAT, views_version(), datetime.now(UTC)])
-
-
-def _refresh_views(lake: Lake) -> None:
-    """A newer shotlog of the same format may read the tables better."""
-    newest = "SELECT views FROM log.identity ORDER BY written_at DESC LIMIT 1"
-    row = patiently(lambda: lake.con.execute(newest).fetchone())()
-    if row is None or row[0] != views_version():
-        lake.transaction(lambda con: _write_views(con, lake.lake_id))
 
 
 def _quote(text: str) -> str:

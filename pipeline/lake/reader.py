@@ -1,17 +1,24 @@
-"""Read taggings back: the answered frames of a partial one, so that only the missing are asked for."""
+"""Read taggings back: the answered frames of a partial one, so that only the missing are asked for, and their cost."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
+
+import duckdb
 
 from pipeline.lake.catalog import Lake
-from pipeline.model import FrameTags, Label, Participant, TaggedFrame, Thumbnail
+from pipeline.lake.upgrade import columns
+from pipeline.model import METADATA_KINDS, FrameTags, Label, Participant, TaggedFrame, Thumbnail
 
-LABEL_KINDS: tuple[Literal["categories", "actions", "tags", "scene"], ...] = ("categories", "actions", "tags", "scene")
+LABEL_KINDS = tuple(kind for kind in METADATA_KINDS if kind != "participants")
+"""The kinds that are plain labels with a score."""
 
 
 def answered_frames(lake: Lake, tagging_id: str) -> tuple[TaggedFrame, ...]:
-    """The frames of one tagging as they went in, except that a kind without labels comes back empty."""
+    """The frames of one tagging as they went in, except that a kind without labels comes back empty.
+
+    Their tokens aren't brought back: the earlier tagging paid for them, and its row says so.
+    """
     labels: dict[str, dict[float, list[Any]]] = {
         kind: _by_time(
             (moment, Label(label, score))
@@ -29,7 +36,7 @@ def answered_frames(lake: Lake, tagging_id: str) -> tuple[TaggedFrame, ...]:
         moment: Thumbnail(bytes(image), width, height)
         for moment, image, width, height in _rows(lake, "thumbnails", "timestamp_s, image, width, height", tagging_id)
     }
-    columns = "timestamp_s, frame_index, shot_index, caption, caption_source, reused_from_s"
+    of_frame = "timestamp_s, frame_index, shot_index, caption, caption_source, reused_from_s"
     return tuple(
         TaggedFrame(
             timestamp_s=moment,
@@ -43,8 +50,34 @@ def answered_frames(lake: Lake, tagging_id: str) -> tuple[TaggedFrame, ...]:
                 **_of(labels, moment),
             ),
         )
-        for moment, index, shot, caption, source, reused in _rows(lake, "timestamps", columns, tagging_id)
+        for moment, index, shot, caption, source, reused in _rows(lake, "timestamps", of_frame, tagging_id)
     )
+
+
+def load_cost(lake: Lake, tagger: str, model: str | None) -> tuple[float, float] | None:
+    """What the latest batch that had to load this tagger and model took: (seconds to load, seconds a frame).
+
+    None where no batch has told: nothing was tagged with it, it was loaded already, or the lake is older than this.
+    """
+    latest = """
+        SELECT load_s, model_s / frames
+        FROM log.batches
+        WHERE load_s IS NOT NULL AND frames > 0 AND run_id IN (
+            SELECT run_id
+            FROM log.runs
+            JOIN log.recipes USING (recipe_id)
+            WHERE tagger = ? AND (recipe ->> 'model') IS NOT DISTINCT FROM ?
+        )
+        ORDER BY committed_at DESC
+        LIMIT 1
+    """
+
+    def work(con: duckdb.DuckDBPyConnection) -> tuple[float, float] | None:
+        if "load_s" not in columns(con)["batches"]:  # an older lake that is only read
+            return None
+        return con.execute(latest, [tagger, model]).fetchone()
+
+    return lake.transaction(work)
 
 
 def _rows(lake: Lake, table: str, columns: str, tagging_id: str) -> list[tuple[Any, ...]]:

@@ -1,19 +1,21 @@
 """The Arrow schemas of the tables in schema `log`: the one place where they live.
 
-All times are UTC. Every detail row carries the tagging and the media object it belongs to.
+All times are UTC. Every detail row carries the tagging and the media object it belongs to. To add a column, write
+it at the end of its table, where an upgrade puts it too, and raise FORMAT.
 """
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-FORMAT = 1
-"""Version of the tables. A lake of a newer format is refused."""
+FORMAT = 2
+"""Version of the tables. A lake of a newer format is refused, one of an older is upgraded when it is written to."""
 
 _STRING, _FLOAT, _INT, _COUNT = pa.string(), pa.float64(), pa.int32(), pa.int64()
 _TIME = pa.timestamp("us", tz="UTC")
 _IDENTITY = [("tagging_id", _STRING), ("media_id", _STRING)]
-_LABEL = [*_IDENTITY, ("timestamp_s", _FLOAT), ("label", _STRING), ("score", _FLOAT)]
+_REUSED = ("reused_from_s", _FLOAT)
+_LABEL = [*_IDENTITY, ("timestamp_s", _FLOAT), ("label", _STRING), ("score", _FLOAT), _REUSED]
 
 TABLES: dict[str, pa.Schema] = {
     "taggings": pa.schema(
@@ -50,6 +52,7 @@ TABLES: dict[str, pa.Schema] = {
             ("model_s", _FLOAT),
             ("inherited_from", _STRING),
             ("tagged_at", _TIME),
+            ("frame_budget", _INT),
         ]
     ),
     "sightings": pa.schema(
@@ -71,7 +74,9 @@ TABLES: dict[str, pa.Schema] = {
             ("shot_index", _INT),
             ("caption", _STRING),
             ("caption_source", _STRING),
-            ("reused_from_s", _FLOAT),
+            _REUSED,
+            ("prompt_tokens", _INT),
+            ("completion_tokens", _INT),
         ]
     ),
     "shots": pa.schema(
@@ -89,8 +94,9 @@ TABLES: dict[str, pa.Schema] = {
     "tags": pa.schema(_LABEL),
     "scene": pa.schema(_LABEL),
     "participants": pa.schema(
-        [*_LABEL[:4], ("kind", _STRING), ("count", _INT), ("score", _FLOAT)],
+        [*_LABEL[:4], ("kind", _STRING), ("count", _INT), ("score", _FLOAT), _REUSED],
     ),
+    "rating": pa.schema(_LABEL),
     "thumbnails": pa.schema(
         [*_IDENTITY, ("timestamp_s", _FLOAT), ("image", pa.binary()), ("width", _INT), ("height", _INT)]
     ),
@@ -117,6 +123,8 @@ TABLES: dict[str, pa.Schema] = {
             ("skipped", _INT),
             ("frames", _COUNT),
             ("committed_at", _TIME),
+            ("load_s", _FLOAT),
+            ("model_s", _FLOAT),
         ]
     ),
     "identity": pa.schema([("lake_id", _STRING), ("format", _INT), ("views", _STRING), ("written_at", _TIME)]),

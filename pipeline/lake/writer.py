@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipeline.lake.catalog import Lake
 from pipeline.lake.tables import TABLES
-from pipeline.model import MediaTags, Recipe, TaggedFrame, timecode
+from pipeline.model import METADATA_KINDS, MediaTags, Recipe, TaggedFrame, timecode
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -23,8 +23,13 @@ def has_batch(lake: Lake, run_id: str, batch_id: str) -> bool:
     return lake.transaction(lambda con: _has_batch(con, run_id, batch_id))
 
 
-def commit_batch(lake: Lake, run_id: str, batch_id: str, taggings: Sequence[MediaTags]) -> bool:
-    """Write all rows of a batch; False when the batch is in the lake already and nothing was written."""
+def commit_batch(
+    lake: Lake, run_id: str, batch_id: str, taggings: Sequence[MediaTags], *, load_s: float | None = None
+) -> bool:
+    """Write all rows of a batch; False when the batch is in the lake already and nothing was written.
+
+    load_s: seconds the tagger took to load in this batch's process; None where it was loaded already.
+    """
     rows = _rows(taggings)
     states = Counter(tagging.status for tagging in taggings)
     rows["batches"] = [
@@ -35,6 +40,8 @@ def commit_batch(lake: Lake, run_id: str, batch_id: str, taggings: Sequence[Medi
             **{status: states[status] for status in ("ok", "partial", "failed", "skipped")},
             "frames": sum(len(tagging.frames) for tagging in taggings),
             "committed_at": datetime.now(UTC),
+            "load_s": load_s,
+            "model_s": sum(tagging.model_s for tagging in taggings),
         }
     ]
 
@@ -52,7 +59,7 @@ def insert(con: duckdb.DuckDBPyConnection, rows: Rows) -> None:
     for name, records in rows.items():
         if records:
             con.register("incoming", pa.Table.from_pylist(records, schema=TABLES[name]))
-            con.execute(f"INSERT INTO log.{name} FROM incoming")
+            con.execute(f"INSERT INTO log.{name} BY NAME FROM incoming")
             con.unregister("incoming")
 
 
@@ -92,6 +99,7 @@ def _rows(taggings: Sequence[MediaTags]) -> Rows:
 def _tagging_row(tagging: MediaTags) -> dict[str, Any]:
     media = tagging.object
     info = asdict(tagging.info) if tagging.info else {}
+    tokens = [_tokens(frame) for frame in tagging.frames]
     return {
         **{name: info.get(name) for name in _INFO_COLUMNS},
         "tagging_id": tagging.tagging_id,
@@ -108,13 +116,15 @@ def _tagging_row(tagging: MediaTags) -> dict[str, Any]:
         "status": tagging.status,
         "error_code": tagging.error_code,
         "error": tagging.error,
+        "summary": tagging.summary,
         "frames": len(tagging.frames),
-        "prompt_tokens": sum(frame.tags.prompt_tokens for frame in tagging.frames),
-        "completion_tokens": sum(frame.tags.completion_tokens for frame in tagging.frames),
+        "prompt_tokens": sum((prompt for prompt, _ in tokens), tagging.summary_prompt_tokens),
+        "completion_tokens": sum((completion for _, completion in tokens), tagging.summary_completion_tokens),
         "bytes_read": tagging.bytes_read,
         "decode_s": tagging.decode_s,
         "model_s": tagging.model_s,
         "tagged_at": tagging.tagged_at,
+        "frame_budget": tagging.frame_budget,
     }
 
 
@@ -124,8 +134,15 @@ _INFO_COLUMNS = (
 )
 
 
+def _tokens(frame: TaggedFrame) -> tuple[int, int]:
+    """Prompt and completion tokens that were paid for this frame: none where it took an earlier frame's answer."""
+    return (0, 0) if frame.reused_from_s is not None else (frame.tags.prompt_tokens, frame.tags.completion_tokens)
+
+
 def _add_frame(rows: Rows, key: dict[str, str], frame: TaggedFrame) -> None:
     moment = {**key, "timestamp_s": frame.timestamp_s}
+    reused = {"reused_from_s": frame.reused_from_s}
+    prompt_tokens, completion_tokens = _tokens(frame)
     tags = frame.tags
     rows["timestamps"].append(
         {
@@ -135,10 +152,12 @@ def _add_frame(rows: Rows, key: dict[str, str], frame: TaggedFrame) -> None:
             "shot_index": frame.shot_index,
             "caption": tags.caption,
             "caption_source": tags.caption_source,
-            "reused_from_s": frame.reused_from_s,
+            **reused,
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": completion_tokens,
         }
     )
-    for kind in ("categories", "actions", "tags", "scene", "participants"):
-        rows[kind] += [{**moment, **asdict(label)} for label in getattr(tags, kind) or ()]
+    for kind in METADATA_KINDS:
+        rows[kind] += [{**moment, **asdict(label), **reused} for label in getattr(tags, kind) or ()]
     if frame.thumbnail:
         rows["thumbnails"].append({**moment, **asdict(frame.thumbnail)})

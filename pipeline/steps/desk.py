@@ -2,61 +2,25 @@
 
 from __future__ import annotations
 
-import bisect
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
-from pipeline.errors import CODES, MediaError, describe
+from pipeline.errors import MediaError
 from pipeline.lake.journal import Entry, Journal
-from pipeline.model import Frame, MediaInfo, MediaObject, MediaTags, Recipe, Shot, TaggedFrame, Thumbnail
-from pipeline.store.base import LocalCopy
-from pipeline.taggers.base import Answer
-
-KEEP_EVERY_S = 3.0
-"""How often the answered frames of a media object in flight are journalled, where that takes no time."""
+from pipeline.model import Frame, MediaObject, MediaTags, Recipe, TaggedFrame, Thumbnail
+from pipeline.steps.media_in_hand import KEEP_EVERY_S, MediaInHand, Twin
+from pipeline.taggers.base import Answer, Film, Summary
 
 MOST_OF_THE_TIME = 0.05
 """Share of the time that journalling may take: a film of many frames is written anew each time."""
-
-
-@dataclass
-class OpenMedia:
-    """One media object in hand. Filled by its reader thread and by the answers; finished when both are done."""
-
-    object: MediaObject
-    answered: dict[float, TaggedFrame]
-    """By timestamp_s; begins with what an earlier, killed or partial, look has answered."""
-    copy: LocalCopy | None = None
-    info: MediaInfo | None = None
-    shots: tuple[Shot, ...] | None = None
-    decoder: str | None = None
-    decode_s: float = 0.0
-    model_s: float = 0.0
-    thumbnails: dict[float, Thumbnail] = field(default_factory=dict)
-    seen: set[float] = field(default_factory=set)
-    """Timestamps this look came to: what else was answered before doesn't belong to it."""
-    waiting: int = 0
-    read_to_end: bool = False
-    trouble: MediaError | None = None
-    refused: MediaError | None = None
-    keep_at: float = field(default_factory=lambda: time.monotonic() + KEEP_EVERY_S)
-    journalling: threading.Lock = field(default_factory=threading.Lock)
-    finished: bool = False
-
-    def shot_index(self, timestamp_s: float) -> int | None:
-        if not self.shots:
-            return None
-        return max(0, bisect.bisect_right([shot.start_s for shot in self.shots], timestamp_s) - 1)
 
 
 class Desk:
     """Collects what readers and tagger report and turns each finished media object into a MediaTags.
 
     Safe to use from several threads. Every finished tagging is journalled before `on_finished` hears of it.
+    sum_up: takes a film whose summary `answered` will get; None where nobody sums films up.
     """
 
     def __init__(
@@ -65,10 +29,11 @@ class Desk:
         self.finished: list[MediaTags] = []
         self._run_id, self._batch_id, self._recipe = run_id, batch_id, recipe
         self._journal, self._on_finished = journal, on_finished
-        self._open: dict[str, OpenMedia] = {}
+        self.sum_up: Callable[[Film], None] | None = None
+        self._open: dict[str, MediaInHand] = {}
         self._lock = threading.Lock()
 
-    def open(self, media: MediaObject, answered: Iterable[TaggedFrame]) -> OpenMedia | None:
+    def open(self, media: MediaObject, answered: Iterable[TaggedFrame]) -> MediaInHand | None:
         """Take a media object in hand; None where an earlier try of this very batch has finished it."""
         entry = self._journal.find(media.media_id)
         if entry and (entry.etag, entry.recipe_id) == (media.etag, self._recipe.recipe_id):
@@ -76,12 +41,12 @@ class Desk:
                 self._done(entry.finished)
                 return None
             answered = [*answered, *entry.frames]
-        opened = OpenMedia(media, {frame.timestamp_s: frame for frame in answered})
+        opened = MediaInHand(media, {frame.timestamp_s: frame for frame in answered})
         with self._lock:
             self._open[media.media_id] = opened
         return opened
 
-    def wants(self, opened: OpenMedia, frame: Frame, thumbnail: Thumbnail | None) -> bool:
+    def wants(self, opened: MediaInHand, frame: Frame, thumbnail: Thumbnail | None) -> bool:
         """Note a decoded frame; False where it is answered already."""
         with self._lock:
             opened.seen.add(frame.timestamp_s)
@@ -92,8 +57,20 @@ class Desk:
             opened.waiting += 1
             return True
 
-    def answered(self, answer: Answer) -> None:
-        """Note the tagger's answer to one frame."""
+    def take_over(self, opened: MediaInHand, frame: Frame, twin: Twin) -> None:
+        """Note a frame that isn't looked at, since it is almost the same as another."""
+        with self._lock:
+            opened.twins[frame.timestamp_s] = twin
+
+    def is_clear(self) -> bool:
+        """Whether no media object is in hand."""
+        with self._lock:
+            return not self._open
+
+    def answered(self, answer: Answer | Summary) -> None:
+        """Note the tagger's answer to one frame, or its summary of one film."""
+        if isinstance(answer, Summary):
+            return self._summed_up(answer)
         frame = answer.frame
         with self._lock:
             opened = self._open[frame.media_id]
@@ -112,20 +89,37 @@ class Desk:
                 )
             ended = opened.read_to_end and opened.waiting == 0
         if ended:
-            self._finish(opened)
+            self._end(opened)
         elif time.monotonic() > opened.keep_at:
             self._keep(opened)
+        return None
 
-    def read_to_end(self, opened: OpenMedia, trouble: MediaError | None = None) -> None:
+    def _summed_up(self, summary: Summary) -> None:
+        with self._lock:
+            opened = self._open[summary.film.media_id]
+            opened.summary = summary
+            opened.model_s += summary.model_s
+        self._finish(opened)
+
+    def read_to_end(self, opened: MediaInHand, trouble: MediaError | None = None) -> None:
         """Note that no more frames will come, and why where that is not the end of the file."""
         with self._lock:
             opened.trouble = trouble
             opened.read_to_end = True
             ended = opened.waiting == 0
         if ended:
+            self._end(opened)
+
+    def _end(self, opened: MediaInHand) -> None:
+        """Every frame is answered: what is left is the summary, where there is one."""
+        film = opened.film() if self.sum_up else None
+        if self.sum_up and film:
+            self._keep(opened)  # the summary comes after whatever waits already
+            self.sum_up(film)
+        else:
             self._finish(opened)
 
-    def _keep(self, opened: OpenMedia) -> None:
+    def _keep(self, opened: MediaInHand) -> None:
         with self._lock:
             frames = tuple(opened.answered.values())
         media, started = opened.object, time.monotonic()
@@ -136,49 +130,17 @@ class Desk:
         took_s = time.monotonic() - started
         opened.keep_at = time.monotonic() + max(KEEP_EVERY_S, took_s / MOST_OF_THE_TIME)
 
-    def _finish(self, opened: OpenMedia) -> None:
-        with self._lock:
-            del self._open[opened.object.media_id]
-        tagging = self._tagging(opened)
+    def _finish(self, opened: MediaInHand) -> None:
+        tagging = opened.tagging(self._run_id, self._batch_id, self._recipe.recipe_id)
         media = opened.object
         with opened.journalling:
             opened.finished = True
             self._journal.keep(Entry(media.media_id, media.etag, tagging.recipe_id, tagging.frames, tagging))
         self._done(tagging)
+        with self._lock:
+            del self._open[media.media_id]
 
     def _done(self, tagging: MediaTags) -> None:
         with self._lock:
             self.finished.append(tagging)
         self._on_finished(tagging)
-
-    def _tagging(self, opened: OpenMedia) -> MediaTags:
-        trouble = opened.trouble or opened.refused
-        # a look that broke off hasn't come to all that an earlier one answered; one to the end knows what belongs
-        moments = set(opened.answered) if opened.trouble else opened.seen & set(opened.answered)
-        frames = tuple(opened.answered[moment] for moment in sorted(moments))
-        if trouble is None and opened.info and opened.info.fault:
-            trouble = MediaError(opened.info.fault, opened.info.fault_detail)
-        if trouble is None and not frames:
-            trouble = MediaError("no_frames")
-        # a file that changed under the reader may have shown anything: nothing of it is kept
-        if trouble and trouble.code == "object_changed":
-            frames = ()
-        return MediaTags(
-            tagging_id=uuid.uuid4().hex,
-            run_id=self._run_id,
-            batch_id=self._batch_id,
-            recipe_id=self._recipe.recipe_id,
-            object=opened.object,
-            status="ok" if trouble is None else "partial" if frames else CODES[trouble.code].status,  # type: ignore[arg-type]
-            tagged_at=datetime.now(UTC),
-            info=opened.info,
-            content_id=opened.copy.content_id if opened.copy else None,
-            bytes_read=opened.copy.bytes_read if opened.copy else 0,
-            decoder=opened.decoder,
-            error_code=trouble.code if trouble else None,
-            error=describe(trouble.code, trouble.detail) if trouble else None,
-            shots=opened.shots,
-            frames=frames,
-            decode_s=opened.decode_s,
-            model_s=opened.model_s,
-        )

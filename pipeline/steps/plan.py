@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,12 +16,17 @@ from pipeline.errors import LakeError
 from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
 from pipeline.lake.journal import Entry, Journal
+from pipeline.lake.reader import load_cost
 from pipeline.model import Batch, MediaTags
 from pipeline.planning import MAX_BATCHES
 from pipeline.steps.listing import listing_glob
 from pipeline.steps.workplace import Workplace
+from pipeline.taggers.base import Tagger
+from pipeline.taggers.budget import frame_budget
 
 _BATCH = TypeAdapter(Batch)
+
+_LONGEST_S = 1e9
 
 
 def plan_batches(request: dict[str, Any], run_id: str, max_batches: int = MAX_BATCHES) -> dict[str, Any]:
@@ -44,7 +49,8 @@ def plan(work: Workplace, lake: Lake, run_id: str, max_batches: int = MAX_BATCHE
     if not any(lake.store.names(lake.work_uri(run_id, "listing"))):
         raise LakeError(f"run {run_id} is no longer listed: a later run took over; list it again, or start a new one")
     take_over_dead_runs(lake, run_id)
-    recipe = work.recipe(work.tagger())
+    tagger = work.tagger()
+    recipe, video_frames = work.recipe(tagger), most_frames(work, tagger)
     wish = planning.Wish(
         recipe,
         work.sources,
@@ -56,12 +62,30 @@ def plan(work: Workplace, lake: Lake, run_id: str, max_batches: int = MAX_BATCHE
     counts = lake.transaction(lambda con: planning.compare(con, listing_glob(lake, run_id), wish))
     batch_ids = []
     used = sum(len(earlier["batches"]) for earlier in plans)
-    for batch in planning.batches(lake.con, run_id, recipe, work.settings.batch_frames, max_batches, first=used):
+    size, cost = work.settings.batch_frames, load_cost(lake, recipe.tagger, recipe.model)
+    if cost:
+        size = planning.worth_loading(size, *cost)
+    for batch in planning.batches(lake.con, run_id, size, max_batches, video_frames=video_frames, first=used):
         lake.store.write(_batch_uri(lake, run_id, batch.batch_id), _BATCH.dump_json(batch))
         batch_ids.append(batch.batch_id)
-    planned = {"run_id": run_id, "batches": batch_ids, **counts}
+    planned: dict[str, Any] = {
+        "run_id": run_id,
+        "batches": batch_ids,
+        "pool": work.settings.pool,
+        "frames_per_video": video_frames,
+    }
+    planned |= counts
     lake.transaction(lambda con: _record(con, planned))
     return planned
+
+
+def most_frames(work: Workplace, tagger: Tagger) -> int | None:
+    """How many frames of the longest video are looked at, None: all. Raises TaggerError where a model can't be asked.
+
+    A model's context may hold less than the settings allow.
+    """
+    limit, budget = work.settings.max_frames, tagger.budget()
+    return frame_budget(_LONGEST_S, None, limit, **asdict(budget)) if budget else limit
 
 
 def read_batch(lake: Lake, run_id: str, batch_id: str) -> Batch:

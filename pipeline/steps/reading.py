@@ -2,70 +2,74 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 import time
 from collections.abc import Generator
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from pipeline import sampling
+from pipeline import context, sampling
 from pipeline.decode.worker import DecodeChild
-from pipeline.errors import MediaError
+from pipeline.errors import MediaError, UsageError
 from pipeline.lake.reader import answered_frames
-from pipeline.model import Batch, Frame, MediaObject, TaggedFrame
-from pipeline.steps.desk import Desk, OpenMedia
+from pipeline.model import Batch, Frame, MediaInfo, MediaObject, Shot, TaggedFrame
+from pipeline.pictures import fingerprint, shrunk, thumbnail
+from pipeline.steps.desk import Desk
+from pipeline.steps.handoff import Handoff
+from pipeline.steps.media_in_hand import MediaInHand
 from pipeline.steps.scratch import scratch_folder
 from pipeline.steps.workplace import Workplace
-from pipeline.thumbnails import thumbnail
+from pipeline.store.base import Store
+from pipeline.taggers.base import Look, Tagger
+from pipeline.taggers.budget import CHARACTERS_A_TOKEN, frame_budget
 
-FRAMES_AHEAD = 2
-"""Decoded frames that may wait for the tagger, for each reader: bounds memory."""
+WAIT_S = 0.05
+"""After so long without a frame, the tagger hears that there is nothing just now."""
 
 
 class Readers:
     """Reads a batch with `settings.workers` threads, each with a decoder process of its own.
 
-    `frames()` yields every frame that isn't answered yet, of several media at a time. What happens to each
-    media object is reported to the desk; what breaks the batch as a whole is raised from `frames()`.
+    `stream()` yields every frame that isn't answered yet, of several media at a time, and the films to be summed up.
+    What happens to each media object is reported to the desk; what breaks the batch as a whole is raised from there.
     """
 
-    def __init__(self, work: Workplace, batch: Batch, desk: Desk, *, evidence: bool) -> None:
+    def __init__(self, work: Workplace, batch: Batch, desk: Desk, tagger: Tagger) -> None:
         self._work, self._desk = work, desk
-        self._thumbnail_px = work.settings.thumbnail_px if evidence and work.settings.thumbnails else 0
+        self._evidence_px = work.settings.thumbnail_px if tagger.looks and work.settings.thumbnails else 0
+        self._max_pixels = tagger.identity.max_pixels
+        self._asks_model, self._budget = tagger.summarises, tagger.budget()
+        self._handoff = Handoff()
+        if tagger.summarises:
+            desk.sum_up = self._handoff.put
         self._todo: queue.SimpleQueue[tuple[MediaObject, tuple[TaggedFrame, ...]]] = queue.SimpleQueue()
         lake = work.lake() if batch.unfinished else None
         for media in batch.objects:
             earlier = batch.unfinished.get(media.media_id)
             self._todo.put((media, answered_frames(lake, earlier) if lake and earlier else ()))
         count = min(work.settings.workers, len(batch.objects))
-        self._ready: queue.Queue[Frame | BaseException | None] = queue.Queue(FRAMES_AHEAD * max(1, count))
         self._stop = threading.Event()
         self._children: list[DecodeChild] = []
         self._threads = [threading.Thread(target=self._run, name=f"reader-{n}", daemon=True) for n in range(count)]
 
-    def frames(self) -> Generator[Frame]:
-        """Yield frames until every media object is read; closing it early stops the readers."""
+    def stream(self) -> Generator[Look]:
+        """Yield until every media object has ended; closing it early stops the readers."""
         for thread in self._threads:
             thread.start()
-        running = len(self._threads)
         try:
-            while running:
-                item = self._ready.get()
-                if item is None:
-                    running -= 1
-                elif isinstance(item, BaseException):
+            while any(thread.is_alive() for thread in self._threads) or self._handoff or not self._desk.is_clear():
+                item = self._handoff.get(WAIT_S)
+                if isinstance(item, BaseException):
                     raise item
-                else:
-                    yield item
+                yield item
         finally:
             self._stop.set()
+            self._handoff.close()
             for child in self._children:
                 child.stop()
             for thread in self._threads:
-                while thread.is_alive():
-                    with contextlib.suppress(queue.Empty):  # a reader may be waiting for room
-                        self._ready.get(timeout=0.05)
+                thread.join()
 
     def _run(self) -> None:
         settings = self._work.settings
@@ -87,17 +91,17 @@ class Readers:
                     opened = self._desk.open(media, answered)
                     if opened:
                         self._read(opened, child, folder)
-            self._ready.put(None)
         except BaseException as error:
-            self._ready.put(error)
+            self._handoff.put(error)
 
-    def _read(self, opened: OpenMedia, child: DecodeChild, folder: Path) -> None:
+    def _read(self, opened: MediaInHand, child: DecodeChild, folder: Path) -> None:
         """One media object from its bytes to its last frame. Its own troubles end here."""
         media, trouble = opened.object, None
         store = self._work.store(media.uri)
         try:
             self._check_size(media.size_bytes)
             opened.copy = store.fetch(media, folder, self._watch)
+            opened.context = self._context(opened, store)
             self._decode(opened, child, opened.copy.path)
         except MediaError as error:
             trouble = error
@@ -120,13 +124,23 @@ class Readers:
             raise MediaError("unreadable", "interrupted")
         self._check_size(got_bytes)
 
-    def _decode(self, opened: OpenMedia, child: DecodeChild, path: Path) -> None:
+    def _context(self, opened: MediaInHand, store: Store) -> str:
+        """What the archive knows of it already, where a model is asked."""
+        settings, copy = self._work.settings, opened.copy
+        if copy is None or not self._asks_model:
+            return ""
+        sidecar = store.beside(opened.object, settings.context_sidecar) if settings.context_sidecar else None
+        return context.describe(settings.context, copy.metadata, settings.context_metadata, sidecar)
+
+    def _decode(self, opened: MediaInHand, child: DecodeChild, path: Path) -> None:
         settings, started = self._work.settings, time.monotonic()
         try:
             info = opened.info = child.probe(path)
             if settings.sampling in sampling.NEED_SHOTS and info.kind == "video":
                 opened.shots = tuple(child.shots(path, info))
-            targets = sampling.choose(settings.sampling, info, opened.shots or (), settings.max_frames)
+            opened.frame_budget = self._frame_budget(info, opened.shots, opened.context)
+            most = settings.max_frames if opened.frame_budget is None else opened.frame_budget
+            targets = sampling.choose(settings.sampling, info, opened.shots or (), most)
             media_id = opened.object.media_id
             for frame in child.frames(path, info, targets, media_id=media_id, decoder=settings.decoder):
                 opened.decode_s += time.monotonic() - started
@@ -138,7 +152,24 @@ class Readers:
             opened.decode_s += time.monotonic() - started
             opened.decoder = child.decoder
 
-    def _hand_over(self, opened: OpenMedia, frame: Frame) -> None:
-        picture = thumbnail(frame.image, width_px=self._thumbnail_px) if self._thumbnail_px else None
+    def _frame_budget(self, info: MediaInfo, shots: tuple[Shot, ...] | None, known: str) -> int | None:
+        if self._budget is None or info.kind == "image":
+            return None
+        budget = asdict(self._budget)
+        budget["prompt_tokens"] += len(known) // CHARACTERS_A_TOKEN
+        count = None if shots is None else len(shots)
+        try:
+            return frame_budget(info.duration_s, count, self._work.settings.max_frames, **budget)
+        except UsageError as error:
+            raise MediaError("context_too_small", str(error)) from error
+
+    def _hand_over(self, opened: MediaInHand, frame: Frame) -> None:
+        image = shrunk(frame.image, self._max_pixels) if self._max_pixels else frame.image
+        if distance := self._work.settings.reuse_distance:
+            twin = opened.twin_of(frame, fingerprint(image), distance)
+            if twin:
+                self._desk.take_over(opened, frame, twin)
+                return
+        picture = thumbnail(image, width_px=self._evidence_px) if self._evidence_px else None
         if self._desk.wants(opened, frame, picture):
-            self._ready.put(frame)
+            self._handoff.put(replace(frame, image=image, context=opened.context))

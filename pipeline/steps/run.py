@@ -11,7 +11,7 @@ from pipeline.model import MediaTags
 from pipeline.steps.listing import begin_run, check_sources, make_run_id, write_listing
 from pipeline.steps.plan import commit_finished, plan, read_batch
 from pipeline.steps.publish import end_run
-from pipeline.steps.tag import look_at
+from pipeline.steps.tag import entered, look_at
 from pipeline.steps.workplace import Workplace
 from pipeline.taggers.base import Tagger
 
@@ -66,6 +66,7 @@ def tag(request: dict[str, Any], watch: Watcher) -> dict[str, Any]:
 def _tag_batches(
     work: Workplace, lake: Lake, run_id: str, batch_ids: list[str], tagger: Tagger, watch: Watcher
 ) -> None:
-    with tagger:
-        for batch_id in batch_ids:
-            look_at(work, lake, read_batch(lake, run_id, batch_id), tagger, watch.tagged)
+    with entered(tagger) as load_s:
+        for number, batch_id in enumerate(batch_ids):
+            batch = read_batch(lake, run_id, batch_id)
+            look_at(work, lake, batch, tagger, watch.tagged, load_s=None if number else load_s)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 from pipeline.lake import writer
@@ -31,24 +32,40 @@ def tag_batch(request: dict[str, Any], run_id: str, batch_id: str) -> dict[str, 
     with lake.at_work(alone=False):
         if writer.has_batch(lake, run_id, batch_id):
             return summary([])
-        with work.tagger() as tagger:
-            return summary(look_at(work, lake, read_batch(lake, run_id, batch_id), tagger))
+        batch, tagger = read_batch(lake, run_id, batch_id), work.tagger()
+        with entered(tagger) as load_s:
+            return summary(look_at(work, lake, batch, tagger, load_s=load_s))
+
+
+@contextmanager
+def entered(tagger: Tagger) -> Iterator[float]:
+    """The tagger open, and the seconds that took: what a batch's size is weighed against."""
+    started = time.monotonic()
+    with tagger:
+        yield time.monotonic() - started
 
 
 def look_at(
-    work: Workplace, lake: Lake, batch: Batch, tagger: Tagger, watch: Watcher = lambda _: None
+    work: Workplace,
+    lake: Lake,
+    batch: Batch,
+    tagger: Tagger,
+    watch: Watcher = lambda _: None,
+    *,
+    load_s: float | None = None,
 ) -> list[MediaTags]:
     """Look at every media object of the batch and commit what was seen; `watch` hears of each as it ends.
 
-    Interrupted or killed, it leaves what was finished in the journal.
+    load_s: what loading the tagger took, where it was loaded for this batch. Interrupted or killed, it leaves what was
+    finished in the journal.
     """
     journal = Journal(lake, batch.run_id)
     desk = Desk(batch.run_id, batch.batch_id, work.recipe(tagger), journal, watch)
-    readers = Readers(work, batch, desk, evidence=tagger.looks)
-    with closing(readers.frames()) as frames:
-        for answer in tagger.look(frames):
+    readers = Readers(work, batch, desk, tagger)
+    with closing(readers.stream()) as stream, closing(tagger.look(stream)) as answers:
+        for answer in answers:
             desk.answered(answer)
-    writer.commit_batch(lake, batch.run_id, batch.batch_id, desk.finished)
+    writer.commit_batch(lake, batch.run_id, batch.batch_id, desk.finished, load_s=load_s)
     for media in batch.objects:
         journal.drop(media.media_id)
     return desk.finished

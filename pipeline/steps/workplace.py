@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline import decode, sampling, shots
+from pipeline import context, decode, sampling, shots
 from pipeline.errors import UsageError, unknown_name
 from pipeline.lake.catalog import Lake, open_lake
 from pipeline.model import Recipe
@@ -54,7 +54,7 @@ class Workplace:
         return open_lake(self.lake_uri, store, catalog=self.settings.catalog, create=create, read_only=read_only)
 
     def tagger(self) -> Tagger:
-        return open_tagger(self.settings.tagger, metadata=self.settings.metadata, threads=self.settings.workers)
+        return open_tagger(self.settings)
 
     def recipe(self, tagger: Tagger) -> Recipe:
         """All that decides the answer."""
@@ -66,6 +66,12 @@ class Workplace:
             revision=identity.revision,
             prompt_version=identity.prompt_version,
             thresholds=identity.thresholds,
+            vocabulary=identity.vocabulary,
+            min_pixels=identity.min_pixels,
+            max_pixels=identity.max_pixels,
+            generation=identity.generation,
+            context=context.recipe_part(chosen) if tagger.summarises else None,
+            reuse_distance=chosen.reuse_distance,
             metadata=chosen.metadata,
             sampling=chosen.sampling,
             max_frames=chosen.max_frames,
@@ -77,8 +83,9 @@ class Workplace:
 
     def request(self) -> dict[str, Any]:
         """What was asked, fit to be kept: sources without user, password or signature."""
-        asked = self.settings.model_dump(mode="json", exclude={"sources"})
-        return {**asked, "sources": shown(self.sources)}
+        asked = self.settings.model_dump(mode="json", exclude={"sources", "openai_api_key", "openai_base_url"})
+        server = self.settings.openai_base_url
+        return {**asked, "sources": shown(self.sources), "openai_base_url": stored_uri(server) if server else None}
 
 
 def _resolve(uri: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -20,14 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LocalCopy:
-    """A media object's bytes as a local file. content_id: SHA-256 of the bytes. bytes_read: what was fetched."""
+    """A media object's bytes as a local file. content_id: SHA-256 of the bytes. bytes_read: what was fetched.
+
+    metadata: what its uploader said of it (S3's user metadata), keys in lower case; empty where a store keeps none.
+    """
 
     path: Path
     content_id: str
     bytes_read: int
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 CHUNK_BYTES = 1 << 20
+
+SIDECAR_BYTES = 64 << 10
+"""No more of a text beside a media object is read."""
 
 Watch = Callable[[int], None]
 """Hears after every chunk how many bytes have come; what it raises ends the fetch."""
@@ -68,6 +75,14 @@ class Store(Protocol):
 
     def changed(self, media: MediaObject) -> bool:
         """Whether what `fetch` handed out may have changed since (only where it lies in place, not copied)."""
+        ...
+
+    def beside(self, media: MediaObject, ending: str) -> bytes | None:
+        """The text that lies beside a media object: clip.mp4 and `.txt` give what clip.mp4.txt begins with.
+
+        At most SIDECAR_BYTES; None where there is none. Raises MediaError (access_denied, unreadable) where nobody can
+        tell or it can't be read, so that no answer is paid for that lacks what the archive knows.
+        """
         ...
 
     def read(self, uri: str) -> bytes | None:

@@ -101,6 +101,9 @@ class HttpStore:
         """Never: `fetch` made a copy of one version."""
         return False
 
+    def beside(self, media: MediaObject, ending: str) -> None:
+        """Nothing: a URL says nothing of its neighbours, and a signature opens one object alone."""
+
     def read(self, uri: str) -> NoReturn:  # noqa: ARG002
         raise StoreError(_READ_ONLY)
 

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING
 
 from pipeline.errors import MediaError, StoreError
 from pipeline.model import MediaObject
-from pipeline.store.base import CHUNK_BYTES, LocalCopy, Watch, digest, unwatched
+from pipeline.store.base import CHUNK_BYTES, SIDECAR_BYTES, LocalCopy, Watch, digest, unwatched
 
 if TYPE_CHECKING:
     import duckdb
@@ -49,10 +50,8 @@ class LocalStore:
                 content_id, size = digest(iter(lambda: file.read(CHUNK_BYTES), b""), watch)
         except FileNotFoundError as error:
             raise MediaError("not_found") from error
-        except PermissionError as error:
-            raise MediaError("access_denied", error.strerror or "") from error
         except OSError as error:
-            raise MediaError("unreadable", error.strerror or "") from error
+            raise _media_error(error) from error
         if self.changed(media):
             raise MediaError("object_changed")
         return LocalCopy(path, content_id, size)
@@ -62,6 +61,18 @@ class LocalStore:
             return _etag(Path(media.uri).stat()) != media.etag
         except OSError:
             return True
+
+    def beside(self, media: MediaObject, ending: str) -> bytes | None:
+        path = Path(media.uri + ending)
+        try:
+            if not S_ISREG(path.stat().st_mode):  # a folder, or a pipe that would never end
+                return None
+            with path.open("rb") as file:
+                return file.read(SIDECAR_BYTES)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+                return None
+            raise _media_error(error) from error
 
     def read(self, uri: str) -> bytes | None:
         try:
@@ -139,6 +150,11 @@ def _link(part: Path, target: Path) -> bool:
         return True
     except FileExistsError:
         return False
+
+
+def _media_error(error: OSError) -> MediaError:
+    code = "access_denied" if isinstance(error, PermissionError) else "unreadable"
+    return MediaError(code, error.strerror or "")
 
 
 def _refusal(uri: str, what: str, error: OSError) -> str:

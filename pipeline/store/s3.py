@@ -7,7 +7,9 @@ profiles, instance roles); DuckDB is given the same.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -20,16 +22,26 @@ from urllib3.exceptions import HTTPError
 
 from pipeline.errors import MediaError, StoreError
 from pipeline.model import MediaObject
-from pipeline.store.base import CHUNK_BYTES, LocalCopy, Watch, digest, unwatched
+from pipeline.store.base import CHUNK_BYTES, SIDECAR_BYTES, LocalCopy, Watch, digest, unwatched
 from pipeline.uris import stored_uri
 
 if TYPE_CHECKING:
     import duckdb
 
 _CREDENTIALS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile or role in use"
-_REFUSED = {"AccessDenied", "403", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
-_MEDIA_CODES = {"NoSuchKey": "not_found", "404": "not_found", "PreconditionFailed": "object_changed"}
-_MEDIA_CODES |= {"412": "object_changed"} | dict.fromkeys(_REFUSED, "access_denied")
+_MISSING = {"NoSuchKey", "404"}
+_DENIED = {"AccessDenied", "403", "Forbidden"}
+_REFUSED = _DENIED | {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
+_MEDIA_CODES = dict.fromkeys(_MISSING, "not_found") | dict.fromkeys(("PreconditionFailed", "412"), "object_changed")
+_MEDIA_CODES |= dict.fromkeys(_REFUSED, "access_denied")
+
+_patiently = retry(
+    # the body broke off; requests retry by themselves
+    retry=retry_if_exception_type((HTTPClientError, HTTPError, IncompleteReadError)),
+    stop=stop_after_attempt(4),
+    wait=wait_random_exponential(multiplier=0.25, max=8),
+    reraise=True,
+)
 
 
 class S3Store:
@@ -73,30 +85,45 @@ class S3Store:
     def fetch(self, media: MediaObject, folder: Path, watch: Watch = unwatched) -> LocalCopy:
         bucket, key = _split(media.uri)
         path = folder / f"{media.media_id}{media.suffix}"
-        try:
-            content_id = self._download(bucket, key, media.etag, path, watch)
-        except ClientError as error:
-            code = _MEDIA_CODES.get(_code(error), "unreadable")
-            raise MediaError(code, _code(error)) from error
-        except (BotoCoreError, HTTPError, OSError) as error:
-            code = "access_denied" if _lacks_credentials(error) else "unreadable"
-            raise MediaError(code, type(error).__name__) from error
+        with _reading():
+            content_id, metadata = self._download(bucket, key, media.etag, path, watch)
         if path.stat().st_size != media.size_bytes:
             raise MediaError("unreadable", f"{path.stat().st_size} of {media.size_bytes} bytes")
-        return LocalCopy(path, content_id, media.size_bytes)
+        return LocalCopy(path, content_id, media.size_bytes, metadata)
 
-    @retry(
-        # the body broke off; requests retry by themselves
-        retry=retry_if_exception_type((HTTPClientError, HTTPError, IncompleteReadError)),
-        stop=stop_after_attempt(4),
-        wait=wait_random_exponential(multiplier=0.25, max=8),
-        reraise=True,
-    )
-    def _download(self, bucket: str, key: str, etag: str, path: Path, watch: Watch) -> str:
-        """Stream one version of an object into a file; returns its SHA-256."""
-        body = self._client.get_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"')["Body"]
+    @_patiently
+    def _download(self, bucket: str, key: str, etag: str, path: Path, watch: Watch) -> tuple[str, dict[str, str]]:
+        """Stream one version of an object into a file; returns its SHA-256 and its user metadata."""
+        answer = self._client.get_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"')
+        body = answer["Body"]
         with body, path.open("wb") as file:
-            return digest(body.iter_chunks(CHUNK_BYTES), watch, file)[0]
+            content_id, _ = digest(body.iter_chunks(CHUNK_BYTES), watch, file)
+        return content_id, {name.lower(): _decoded(value) for name, value in answer["Metadata"].items()}
+
+    def beside(self, media: MediaObject, ending: str) -> bytes | None:
+        """AWS says "access denied" of a key that isn't there to whom no policy lets list the whole bucket (a condition
+        on the prefix suffices). The listing of that one key then tells which of the two it is.
+        """
+        bucket, key = _split(media.uri + ending)
+        with _reading():
+            try:
+                return self._beginning(bucket, key)
+            except ClientError as error:
+                if _code(error) in _MISSING or (_code(error) in _DENIED and not self._is_listed(bucket, key)):
+                    return None
+                raise
+
+    @_patiently
+    def _beginning(self, bucket: str, key: str) -> bytes:
+        body, data = self._client.get_object(Bucket=bucket, Key=key)["Body"], b""
+        with body:
+            while chunk := body.read(SIDECAR_BYTES - len(data)):  # the empty one at the end says whether all came
+                data += chunk
+        return data
+
+    def _is_listed(self, bucket: str, key: str) -> bool:
+        first = self._client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("Contents", ())
+        return any(item["Key"] == key for item in first)
 
     def changed(self, media: MediaObject) -> bool:  # noqa: ARG002
         """Never: `fetch` made a copy of one version."""
@@ -109,7 +136,7 @@ class S3Store:
                 data: bytes = self._client.get_object(Bucket=bucket, Key=key)["Body"].read()
                 return data
             except ClientError as error:
-                if _code(error) in ("NoSuchKey", "404"):
+                if _code(error) in _MISSING:
                     return None
                 raise
 
@@ -187,6 +214,29 @@ class S3Store:
     def _endpoint(self) -> str:
         """As it may be shown: without user and password."""
         return stored_uri(self._client.meta.endpoint_url)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Turn what boto3 raises for one object into a code."""
+    try:
+        yield
+    except ClientError as error:
+        code = _MEDIA_CODES.get(_code(error), "unreadable")
+        raise MediaError(code, _code(error)) from error
+    except (BotoCoreError, HTTPError, OSError) as error:
+        code = "access_denied" if _lacks_credentials(error) else "unreadable"
+        raise MediaError(code, type(error).__name__) from error
+
+
+def _decoded(value: str) -> str:
+    """User metadata as it was written. What isn't ASCII comes by RFC 2047 from AWS, and as it was sent (which boto3
+    reads as Latin-1) from SeaweedFS; `%C3%9C` stays that, since S3 itself encodes nothing so."""
+    with suppress(ValueError):
+        value = value.encode("latin-1").decode("utf-8")
+    with suppress(ValueError, LookupError, HeaderParseError):
+        return str(make_header(decode_header(value))) if "=?" in value else value
+    return value
 
 
 def _split(uri: str) -> tuple[str, str]:

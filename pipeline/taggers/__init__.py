@@ -5,33 +5,34 @@ from __future__ import annotations
 from importlib import import_module
 
 from pipeline.errors import TaggerError, UsageError, unknown_name
-from pipeline.model import METADATA_KINDS
+from pipeline.settings import Settings
 from pipeline.taggers.base import Tagger
 
 TAGGERS: dict[str, str] = {
     "builtin": "pipeline.taggers.builtin:Builtin",
     "null": "pipeline.taggers.null:Null",
+    "openai:MODEL": "pipeline.taggers.openai:OpenAI",
+    "transformers:NAME": "pipeline.taggers.transformers:Transformers",
 }
-"""Name → "module:Class". The class takes `metadata` and `threads`; what it needs installed comes with an extra
-of the tagger's name, and a ModuleNotFoundError from the module or the class says that it is missing."""
+"""Name → "module:Class"; a name with a colon takes a model behind it. The class takes that model (or None) and the
+settings; what it needs installed comes with an extra of the tagger's name, and a ModuleNotFoundError from the module
+or the class says that it is missing."""
 
 
-def open_tagger(name: str, *, metadata: tuple[str, ...], threads: int = 1) -> Tagger:
-    """The tagger of that name, ready to be entered; its identity can be read at once, no weights are loaded.
+def open_tagger(settings: Settings) -> Tagger:
+    """The tagger of `settings.tagger`, ready to be entered; its identity can be read at once, no weights are loaded.
 
-    metadata: the kinds that are asked for, of `METADATA_KINDS`. threads: frames looked at at the same time.
-    Raises UsageError for an unknown name or kind, TaggerError where the tagger's extra isn't installed.
+    Raises UsageError for an unknown name or a missing model, TaggerError where the tagger's extra isn't installed.
     """
-    if name not in TAGGERS:
-        raise unknown_name("tagger", name, TAGGERS)
-    for kind in metadata:
-        if kind not in METADATA_KINDS:
-            raise unknown_name("metadata kind", kind, METADATA_KINDS)
-    if threads < 1:
-        raise UsageError(f"threads must be 1 or more, got {threads}")
-    module, _, cls = TAGGERS[name].partition(":")
+    name, _, model = settings.tagger.partition(":")
+    known = {known.partition(":")[0]: known for known in TAGGERS}
+    if name not in known:
+        raise unknown_name("tagger", settings.tagger, TAGGERS, hint="(`shotlog models` lists them)")
+    if (":" in known[name]) != bool(model):
+        raise UsageError(f"tagger '{settings.tagger}' is not complete or too much: write {known[name]}")
+    module, _, cls = TAGGERS[known[name]].partition(":")
     try:
-        tagger: Tagger = getattr(import_module(module), cls)(metadata=metadata, threads=threads)
+        tagger: Tagger = getattr(import_module(module), cls)(model or None, settings)
     except ModuleNotFoundError as missing:
         raise TaggerError(
             f"tagger '{name}' needs the package {missing.name}, which isn't installed: pip install 'shotlog[{name}]'"

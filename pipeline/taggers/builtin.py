@@ -11,13 +11,15 @@ import time
 from collections.abc import Generator, Iterable
 from contextlib import ExitStack
 from queue import SimpleQueue
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 
+from pipeline.errors import UsageError
 from pipeline.model import Frame, FrameTags, Label, Participant
+from pipeline.settings import Settings
 from pipeline.taggers import labels
-from pipeline.taggers.base import Answer, TaggerIdentity
+from pipeline.taggers.base import Answer, Look, Question, TaggerIdentity, cannot_answer
 from pipeline.taggers.networks import (
     CLASSIFIER_WEIGHTS,
     DETECTOR_WEIGHTS,
@@ -42,13 +44,18 @@ class Builtin:
     """Looks with `threads` pairs of networks; the cores are divided among them."""
 
     looks = True
+    summarises = False
 
-    def __init__(self, *, metadata: tuple[str, ...], threads: int = 1) -> None:
-        """Raises ModuleNotFoundError where the extra isn't installed."""
+    def __init__(self, _model: None, settings: Settings) -> None:
+        """Raises ModuleNotFoundError where the extra isn't installed, UsageError for a vocabulary."""
         require("cv2", "ai_edge_litert")
+        if settings.vocabulary:
+            raise UsageError(
+                "tagger 'builtin' has labels of its own: use a vocabulary with transformers:NAME or openai:MODEL"
+            )
         self._folder = weights_folder()
-        self._metadata = metadata
-        self._threads = threads
+        self._metadata = settings.metadata
+        self._threads = settings.workers
         self._idle: SimpleQueue[Networks] = SimpleQueue()
         self._opened: ExitStack | None = None
         self.identity = TaggerIdentity(
@@ -78,11 +85,17 @@ class Builtin:
             self._opened.close()
         self._opened, self._idle = None, SimpleQueue()
 
-    def look(self, frames: Iterable[Frame]) -> Generator[Answer]:
+    def budget(self) -> None:
+        return None
+
+    def answer(self, _question: Question) -> NoReturn:
+        raise cannot_answer("builtin")
+
+    def look(self, stream: Iterable[Look]) -> Generator[Answer]:
         """Answer frames as they finish; at most threads + 1 of the stream are held."""
         if self._opened is None:
             raise RuntimeError("the tagger isn't open: use it in a with statement")
-        answers = answer_each(frames, self._answer, threads=self._threads)
+        answers = answer_each(stream, self._answer, threads=self._threads)
         self._opened.callback(answers.close)  # a look that was left halfway ends with the tagger
         return answers
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
-from typing import Self
+from typing import NoReturn, Self
 
 from pipeline.model import Frame, FrameTags
-from pipeline.taggers.base import Answer, TaggerIdentity
+from pipeline.settings import Settings
+from pipeline.taggers.base import Answer, Look, Question, TaggerIdentity, cannot_answer
 
 
 class Null:
@@ -14,9 +15,13 @@ class Null:
 
     identity = TaggerIdentity(tagger="null")
     looks = False
+    summarises = False
 
-    def __init__(self, *, metadata: tuple[str, ...], threads: int = 1) -> None:
+    def __init__(self, _model: None, _settings: Settings) -> None:
         """Takes what every tagger takes, and uses none of it."""
+
+    def budget(self) -> None:
+        return None
 
     def __enter__(self) -> Self:
         return self
@@ -24,6 +29,10 @@ class Null:
     def __exit__(self, *exc: object) -> None:
         return None
 
-    def look(self, frames: Iterable[Frame]) -> Generator[Answer]:
-        for frame in frames:
-            yield Answer(frame, FrameTags())
+    def look(self, stream: Iterable[Look]) -> Generator[Answer]:
+        for frame in stream:
+            if isinstance(frame, Frame):
+                yield Answer(frame, FrameTags())
+
+    def answer(self, _question: Question) -> NoReturn:
+        raise cannot_answer("null")

@@ -102,8 +102,9 @@ class Files(SimpleHTTPRequestHandler):
 class Proxy:
     """Passes requests on to a server and spoils the answers that `faults` says, one entry a request.
 
-    ok: passes it on. busy: 503, the server never hears of it. cut: half of the body comes. lost: the server did
-    it, and the connection breaks before its answer. The last entry holds for all further requests.
+    ok: passes it on. busy: 503, denied: 403 as S3 says it; the server never hears of either. cut: half of the body
+    comes. lost: the server did it, and the connection breaks before its answer. The last entry holds for all further
+    requests.
     """
 
     def __init__(self, upstream: str, *faults: str) -> None:
@@ -133,11 +134,13 @@ class _Spoiler(BaseHTTPRequestHandler):
         fault = self._proxy.fault(f"{self.command} {self.path}")
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         self.close_connection = True
-        if fault == "busy":
-            self.send_response(503)
-            self.send_header("Content-Length", "0")
+        if fault in ("busy", "denied"):
+            refusal = b"" if fault == "busy" else b"<Error><Code>AccessDenied</Code></Error>"
+            self.send_response(403 if refusal else 503)
+            self.send_header("Content-Length", str(len(refusal)))
             self.send_header("Connection", "close")
             self.end_headers()
+            self.wfile.write(refusal)
             return
         status, headers, data = self._ask(body)
         if fault == "lost":
@@ -179,7 +182,7 @@ def one(shelf: Shelf, key: str, data: bytes = b"bytes") -> tuple[Store, MediaObj
     """A store, and the media object that it lists for this new object."""
     shelf.put(key, data)
     store = store_of(shelf, key)
-    (media,) = store.list(shelf.uri(key))
+    (media,) = (media for media in store.list(shelf.uri(key)) if media.uri == shelf.uri(key))  # S3 lists a prefix
     return store, media
 
 

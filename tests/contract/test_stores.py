@@ -11,10 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
 import pytest
+from botocore.handlers import validate_ascii_metadata
 
 from pipeline.errors import MediaError, StoreError
 from pipeline.lake.catalog import load_extensions
-from tests.contract.shelves import BucketShelf, FolderShelf, WebShelf, one, store_of
+from pipeline.store import open_store
+from pipeline.store.base import SIDECAR_BYTES
+from tests.contract.shelves import BucketShelf, FolderShelf, Proxy, WebShelf, one, store_of
 
 SHELVES = {"folder": FolderShelf, "bucket": BucketShelf, "web": WebShelf}
 
@@ -174,6 +177,135 @@ def test_an_object_that_is_gone_is_said_so(shelf, tmp_path):
     with pytest.raises(MediaError) as caught:
         store.fetch(media, tmp_path)
     assert caught.value.code == "not_found"
+
+
+# ---- what an archive says of its media: metadata of the object, a text beside it
+
+
+def put_described(bucket, key, **metadata):
+    """An object whose metadata may also be what boto3 refuses to send, as other clients do."""
+    bucket.client.meta.events.unregister("before-parameter-build.s3.PutObject", validate_ascii_metadata)
+    bucket.client.put_object(Bucket=bucket.bucket, Key=key, Body=b"bytes", Metadata=metadata)
+
+
+def test_metadata_comes_with_the_copy_keys_in_lower_case(bucket, tmp_path, monkeypatch):
+    put_described(bucket, "a.mp4", Title="Harbour", Camera_ID="7", note="")
+    proxy = Proxy(bucket.client.meta.endpoint_url, "ok")
+    with proxy.url() as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+        store = store_of(bucket)
+        (media,) = store.list(bucket.root)
+        copy = store.fetch(media, tmp_path)
+    assert copy.metadata in ({"title": "Harbour", "camera_id": "7"}, {"title": "Harbour", "camera_id": "7", "note": ""})
+    assert len(proxy.asked) == 2  # the listing and the object: metadata cost no request
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("Über 日本", "Über 日本"),  # UTF-8 in the header, which SeaweedFS gives back as it came
+        ("=?UTF-8?B?w5xiZXI=?=", "Über"),  # how AWS gives it back (RFC 2047)
+        ("=?UTF-8?Q?=C3=9C?= =?UTF-8?Q?ber?=", "Über"),
+        ("=?UTF-8?B?/w==?=", "=?UTF-8?B?/w==?="),  # no UTF-8
+        ("=?nobody?Q?x?=", "=?nobody?Q?x?="),
+        ("a =? b", "a =? b"),
+        ("%C3%9Cber 100%", "%C3%9Cber 100%"),  # S3 encodes nothing so: who did must know why
+    ],
+)
+def test_metadata_reads_as_it_was_written_whatever_a_header_holds(bucket, tmp_path, sent, read):
+    put_described(bucket, "a.mp4", title=sent)
+    store = store_of(bucket)
+    (media,) = store.list(bucket.root)
+    assert store.fetch(media, tmp_path).metadata == {"title": read}
+
+
+@pytest.mark.parametrize("name", ["folder", "web"])
+def test_where_a_store_keeps_no_metadata_there_are_none(name, request, tmp_path):
+    store, media = one(request.getfixturevalue(name), "a.mp4")
+    assert store.fetch(media, tmp_path).metadata == {}
+
+
+def test_a_text_beside_an_object_is_read_whatever_the_name(writes):
+    for key in ODD_NAMES:
+        writes.put(key, b"x")
+        writes.put(f"{key}.txt", key.encode())
+    store = store_of(writes)
+    found = [media for media in store.list(writes.root) if not media.uri.endswith(".txt")]
+    assert len(found) == len(ODD_NAMES)
+    for media in found:
+        assert store.beside(media, ".txt") == media.uri.removeprefix(writes.root).encode()
+
+
+def test_where_no_text_lies_beside_an_object_there_is_none(writes):
+    for key in ("a.txt", "b.mp4.txt", "a.mp4.txt2", "a.mp4.json/b"):
+        writes.put(key, b"x")
+    store, media = one(writes, "a.mp4")
+    assert [store.beside(media, ending) for ending in (".txt", ".json", "." + "x" * 2000)] == [None, None, None]
+
+
+@pytest.mark.parametrize("size", [0, SIDECAR_BYTES, SIDECAR_BYTES + 1, 3_000_000])
+def test_of_a_text_beside_an_object_no_more_is_read_than_its_beginning(writes, size):
+    data = bytes(number % 251 for number in range(size))
+    writes.put("a.mp4.txt", data)
+    store, media = one(writes, "a.mp4")
+    assert store.beside(media, ".txt") == data[:SIDECAR_BYTES]
+
+
+def test_a_url_has_nothing_beside_it(web):
+    web.put("a.mp4.txt", b"x")
+    store, media = one(web, "a.mp4")
+    assert store.beside(media, ".txt") is None
+
+
+class TestATextBesideThatS3Denies:
+    """AWS says so of a missing key, too, to whom no policy lets list the whole bucket; here a proxy says it for it."""
+
+    @pytest.fixture
+    def denied(self, bucket, monkeypatch):
+        """A store and a media object of it, behind a proxy that denies the next request and those that `faults` say."""
+        _, media = one(bucket, "a.mp4")
+        proxy = Proxy(bucket.client.meta.endpoint_url, "denied", "ok")
+        with proxy.url() as url:
+            monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+            yield open_store(bucket.root), media, proxy
+
+    def test_is_not_there_where_the_listing_has_none(self, denied, bucket):
+        bucket.put("a.mp4.txt2", b"x")
+        store, media, proxy = denied
+        assert store.beside(media, ".txt") is None
+        assert len(proxy.asked) == 2
+
+    def test_is_denied_where_the_listing_has_it(self, denied, bucket):
+        bucket.put("a.mp4.txt", b"x")
+        store, media, _ = denied
+        with pytest.raises(MediaError) as caught:
+            store.beside(media, ".txt")
+        assert caught.value.code == "access_denied"
+
+    def test_is_denied_where_the_listing_is_denied_too(self, denied):
+        store, media, proxy = denied
+        proxy.faults = ["denied"]
+        with pytest.raises(MediaError) as caught:
+            store.beside(media, ".txt")
+        assert caught.value.code == "access_denied"
+
+
+def test_a_text_beside_is_asked_for_again_and_never_taken_for_missing_where_the_server_fails(bucket, monkeypatch):
+    bucket.put("a.mp4.txt", b"0123456789")
+    _, media = one(bucket, "a.mp4")
+    proxy = Proxy(bucket.client.meta.endpoint_url, "cut", "lost", "busy", "ok")
+    with proxy.url() as url, monkeypatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_S3", url)
+        store = open_store(bucket.root)
+        assert store.beside(media, ".txt") == b"0123456789"
+        proxy.faults = ["cut"]
+        with pytest.raises(MediaError) as caught:
+            store.beside(media, ".txt")
+    assert caught.value.code == "unreadable"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(MediaError) as caught:
+        open_store(bucket.root).beside(media, ".txt")
+    assert caught.value.code == "access_denied"
 
 
 # ---- the small objects of a lake

@@ -7,8 +7,8 @@ import pytest
 
 import pipeline
 from pipeline.errors import StoreError
-from pipeline.lake.catalog import views
 from pipeline.lake.tables import TABLES
+from pipeline.lake.views import views
 from pipeline.steps.listing import begin_run, list_media
 from pipeline.steps.plan import plan_batches
 from pipeline.steps.publish import publish_run

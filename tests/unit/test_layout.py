@@ -17,7 +17,6 @@ DOORS = {"cli", "api", "dags", "pipeline"}  # `pipeline` itself: connect()
 
 EXCEPTIONS = {
     ("lake", "pipeline.store.base"): "a lake is handed its store and knows the protocol, no store",
-    ("dags", "pipeline.model"): "the form of a DAG offers the metadata kinds there are",
     ("dags", "pipeline.settings"): "the schedule and the form's defaults are settings",
     ("decode", "pipeline.shots"): "shots are found in the child process that decodes, on frames that never leave it",
 }

@@ -46,9 +46,26 @@ def test_timecode(seconds, expected):
 
 def test_a_recipe_changes_its_id_with_anything_that_decides_the_answer():
     base = Recipe("builtin")
-    others = [Recipe("null"), Recipe("builtin", max_frames=None), Recipe("builtin", metadata=("tags",))]
-    assert len({recipe.recipe_id for recipe in [base, *others]}) == 4
+    others = [
+        Recipe("null"),
+        Recipe("builtin", max_frames=None),
+        Recipe("builtin", metadata=("tags",)),
+        Recipe("builtin", context="a zoo"),
+    ]
+    assert len({recipe.recipe_id for recipe in [base, *others]}) == 5
     assert base.recipe_id == Recipe("builtin").recipe_id
+
+
+@pytest.mark.parametrize(
+    ("recipe", "recipe_id"),
+    [
+        (Recipe("builtin"), "ab47d2bfa55781c0"),
+        (Recipe("builtin", max_frames=None, shot_detector="x"), "05763b5e786c37ce"),
+    ],
+)
+def test_a_recipe_keeps_its_id_when_a_field_is_added_that_it_doesnt_use(recipe, recipe_id):
+    """As the first shotlog named them: otherwise all that it tagged would be stale."""
+    assert recipe.recipe_id == recipe_id
 
 
 @pytest.mark.parametrize(

@@ -300,7 +300,7 @@ def test_what_is_gone_is_said_once_until_it_comes_back(lake, listed):
 
 def plan(lake, listing, recipe=RECIPE, batch_frames=600):
     compare(lake, listing, replace(WISH, recipe=recipe))
-    return list(planning.batches(lake.con, "run-9", recipe, batch_frames))
+    return list(planning.batches(lake.con, "run-9", batch_frames, video_frames=recipe.max_frames))
 
 
 def names(count, ending):
@@ -355,10 +355,12 @@ def test_a_large_plan_is_streamed(lake, tmp_path):
     lake.con.execute("SET memory_limit = '100MB'")
     compare(lake, str(tmp_path / "*.parquet"))
     tracemalloc.start()
-    total = sum(len(batch.objects) for batch in planning.batches(lake.con, "run-9", RECIPE, 600))
+    total = sum(
+        len(batch.objects) for batch in planning.batches(lake.con, "run-9", 600, video_frames=RECIPE.max_frames)
+    )
     streamed = tracemalloc.get_traced_memory()[1]
     tracemalloc.reset_peak()
-    kept = list(planning.batches(lake.con, "run-9", RECIPE, 600))
+    kept = list(planning.batches(lake.con, "run-9", 600, video_frames=RECIPE.max_frames))
     whole = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     lake.con.execute(f"SET memory_limit = '{before}'")

@@ -1,6 +1,7 @@
 """Taggings as a tag step would hand them over, for tests that need no media."""
 
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from pipeline.errors import describe
@@ -33,8 +34,16 @@ def frame(timestamp_s: float) -> TaggedFrame:
         participants=(Participant("person", "person", 1, 0.9),),
         scene=(),
         tags=(Label("person", 0.9), Label("hat")),
+        rating=(Label("safe", 0.98),),
+        prompt_tokens=500,
+        completion_tokens=40,
     )
     return TaggedFrame(timestamp_s, round(timestamp_s * 25), tags, 0, Thumbnail(b"\xffRIFF\x00", 4, 3))
+
+
+def reused(timestamp_s: float, from_s: float) -> TaggedFrame:
+    """A frame so like an earlier one that it took its answer over."""
+    return replace(frame(timestamp_s), reused_from_s=from_s)
 
 
 def tagging(

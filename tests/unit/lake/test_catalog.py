@@ -12,6 +12,7 @@ import pipeline
 from pipeline.errors import LakeError
 from pipeline.lake import writer
 from pipeline.lake.catalog import open_lake
+from pipeline.lake.tables import FORMAT
 from pipeline.store import open_store
 from tests.unit.lake.made import tagging
 
@@ -95,7 +96,7 @@ def test_another_lakes_catalog_is_refused(folder, tmp_path):
 def test_a_newer_lake_is_refused(folder):
     identity = json.loads((folder / "lake.json").read_text())
     (folder / "lake.json").write_text(json.dumps({**identity, "format": 99}))
-    with pytest.raises(LakeError, match="has format 99, this shotlog knows 1: upgrade shotlog"):
+    with pytest.raises(LakeError, match=f"has format 99, this shotlog knows {FORMAT}: upgrade shotlog"):
         opened(folder)
 
 

@@ -2,17 +2,21 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from importlib import resources
 
 import pytest
 
 from pipeline.lake import writer
-from pipeline.lake.catalog import open_lake, views
+from pipeline.lake.catalog import open_lake
 from pipeline.lake.journal import Entry, Journal
-from pipeline.lake.reader import answered_frames
+from pipeline.lake.reader import answered_frames, load_cost
+from pipeline.lake.views import views
+from pipeline.model import METADATA_KINDS, FrameTags, Label, Recipe, TaggedFrame
 from pipeline.store import open_store
-from tests.unit.lake.made import frame, media, tagging
+from tests.unit.lake.made import frame, media, reused, tagging
 
-DETAILS = ("timestamps", "shots", "categories", "participants", "actions", "scene", "tags", "thumbnails")
+DETAILS = ("timestamps", "shots", "thumbnails", *METADATA_KINDS)
 
 
 @pytest.fixture
@@ -38,6 +42,7 @@ def test_a_batch_reaches_every_table_and_view(lake):
     assert rows(lake, "SELECT DISTINCT label, score FROM tags ORDER BY label") == [("hat", None), ("person", 0.9)]
     assert rows(lake, "SELECT count(*), any_value(image) FROM thumbnails") == [(2, b"\xffRIFF\x00")]
     assert rows(lake, "SELECT start_s, end_s, representative_s FROM shots") == [(0.0, 2.0, 1.0)]
+    assert rows(lake, "SELECT DISTINCT uri, label, score FROM rating") == [("/archive/a.mp4", "safe", 0.98)]
     assert {name: rows(lake, f"SELECT count(*) FROM {name}")[0][0] for name in ("scene", "actions")} == {
         "scene": 0,
         "actions": 0,
@@ -69,6 +74,105 @@ def test_should_two_taggings_get_in_the_views_show_one(lake):
         assert rows(lake, f"SELECT count(*) FROM {name}") == [(2,)], name
 
 
+def test_a_label_that_was_taken_over_says_so_in_every_table(lake):
+    writer.commit_batch(lake, "run-1", "000000", [replace(tagging(), frames=(frame(0.0), reused(1.0, from_s=0.0)))])
+    for name in ("timestamps", "categories", "participants", "tags", "rating"):
+        found = rows(lake, f"SELECT DISTINCT timestamp_s, reused_from_s FROM {name} ORDER BY timestamp_s")
+        assert found == [(0.0, None), (1.0, 0.0)], name
+
+
+def test_tokens_are_counted_where_they_were_paid(lake):
+    looked = replace(
+        tagging(),
+        frames=(frame(0.0), frame(1.0), reused(2.0, from_s=1.0)),
+        frame_budget=24,
+        summary="A person, all the time.",
+        summary_prompt_tokens=900,
+        summary_completion_tokens=70,
+    )
+    writer.commit_batch(lake, "run-1", "000000", [looked])
+    assert rows(lake, "SELECT prompt_tokens, completion_tokens FROM timestamps ORDER BY timestamp_s") == [
+        (500, 40),
+        (500, 40),
+        (0, 0),
+    ]
+    assert rows(lake, "SELECT summary, frame_budget, prompt_tokens, completion_tokens FROM media") == [
+        ("A person, all the time.", 24, 1900, 150)
+    ]
+
+
+def test_what_no_context_limits_has_no_frame_budget_and_no_summary(lake):
+    writer.commit_batch(lake, "run-1", "000000", [tagging()])
+    assert rows(lake, "SELECT frame_budget, summary FROM media") == [(None, None)]
+
+
+# ── what loading a tagger costs ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def batch(lake, batch_id, recipe, *, load_s, frames=10, model_s=5.0):
+    """One batch of a run of its own, of one tagging."""
+    run = {"run_id": f"run-{batch_id}", "recipe_id": recipe.recipe_id}
+    for _ in range(2):  # two that began at once may both have written their recipe
+        lake.transaction(lambda con: writer.insert(con, {"recipes": [writer.recipe_row(recipe)]}))
+    lake.transaction(lambda con: writer.insert(con, {"runs": [run]}))
+    made = replace(tagging(media(f"{batch_id}.mp4"), frames=frames), model_s=model_s)
+    writer.commit_batch(lake, run["run_id"], batch_id, [made], load_s=load_s)
+
+
+def test_loading_costs_what_the_latest_batch_that_loaded_says(lake):
+    big, small = Recipe("transformers", "big"), Recipe("transformers", "small")
+    batch(lake, "000000", big, load_s=40.0)
+    batch(lake, "000001", big, load_s=60.0, frames=20, model_s=5.0)
+    batch(lake, "000002", big, load_s=None)  # loaded already
+    batch(lake, "000003", small, load_s=2.0)
+    batch(lake, "000004", Recipe("builtin"), load_s=1.0)
+    assert load_cost(lake, "transformers", "big") == (60.0, 0.25)
+    assert load_cost(lake, "transformers", "small") == (2.0, 0.5)
+    assert load_cost(lake, "builtin", None) == (1.0, 0.5)
+
+
+def test_loading_costs_nothing_that_is_known_before_a_batch_has_told(lake):
+    assert load_cost(lake, "transformers", "big") is None
+    batch(lake, "000000", Recipe("transformers", "big"), load_s=None)
+    batch(lake, "000001", Recipe("transformers", "big"), load_s=60.0, frames=0)
+    assert load_cost(lake, "transformers", "big") is None
+    assert load_cost(lake, "transformers", None) is None
+
+
+def test_the_work_of_a_batch_is_that_of_its_media(lake):
+    made = [replace(tagging(media(name)), model_s=seconds) for name, seconds in (("a.mp4", 1.5), ("b.mp4", 2.0))]
+    writer.commit_batch(lake, "run-1", "000000", made, load_s=0.5)
+    assert rows(lake, "SELECT load_s, model_s FROM log.batches") == [(0.5, 3.5)]
+
+
+# ── what may be published ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def rated(timestamp_s, *labels):
+    return TaggedFrame(timestamp_s, 0, FrameTags(rating=tuple(labels)))
+
+
+def test_what_to_hold_back_is_what_is_rated_other_than_safe_or_not_rated(lake):
+    safe, bare = Label("safe", 0.9), Label("explicit", 0.9)
+    looks = {
+        "safe.mp4": (rated(0.0, safe), rated(1.0, safe, Label("violent", 0.1))),
+        "once.mp4": (rated(0.0, safe), rated(61.5, bare), rated(62.0, Label("explicit", 0.7))),
+        "unsure.mp4": (rated(0.0, Label("violent")),),
+        "unrated.mp4": (rated(0.0), rated(1.0, safe)),
+    }
+    made = [replace(tagging(media(name)), frames=frames) for name, frames in looks.items()]
+    writer.commit_batch(lake, "run-1", "000000", made)
+    query = resources.files("pipeline.sql").joinpath("queries", "not_safe.sql").read_text("utf-8")
+    assert rows(lake, query) == [
+        ("/archive/once.mp4", "explicit", 2, 0.9, "00:01:01.500, 00:01:02.000"),
+        ("/archive/unrated.mp4", "not rated", 1, None, "00:00:00.000"),
+        ("/archive/unsure.mp4", "violent", 1, None, "00:00:00.000"),
+    ]
+
+
+# ── reading back ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
 def test_a_transaction_that_breaks_leaves_nothing(lake):
     def work(con):
         writer.insert(con, writer._rows([tagging()]))
@@ -76,7 +180,7 @@ def test_a_transaction_that_breaks_leaves_nothing(lake):
 
     with pytest.raises(RuntimeError, match="on fire"):
         lake.transaction(work)
-    assert [rows(lake, f"SELECT count(*) FROM log.{name}")[0][0] for name in ("taggings", *DETAILS)] == [0] * 9
+    assert {rows(lake, f"SELECT count(*) FROM log.{name}")[0][0] for name in ("taggings", *DETAILS)} == {0}
 
 
 def test_commits_from_many_writers_at_once_all_arrive(lake):
@@ -137,13 +241,26 @@ def test_answered_frames_come_back_as_they_went_in(lake):
     ]
     assert back[0].tags.participants == made.frames[0].tags.participants
     assert set(back[0].tags.tags) == set(made.frames[0].tags.tags)
+    assert back[0].tags.rating == made.frames[0].tags.rating
+
+
+def test_a_frame_that_is_taken_over_is_not_paid_again_and_keeps_what_it_was_taken_from(lake):
+    made = replace(tagging(), frames=(frame(0.0), reused(1.0, from_s=0.0)))
+    writer.commit_batch(lake, "run-1", "000000", [made])
+    back = answered_frames(lake, made.tagging_id)
+    assert [(f.reused_from_s, f.tags.prompt_tokens, f.tags.completion_tokens) for f in back] == [
+        (None, 0, 0),
+        (0.0, 0, 0),
+    ]
 
 
 def test_the_journal_keeps_a_whole_tagging(lake):
-    journal, made = Journal(lake, "run-1"), tagging()
+    journal = Journal(lake, "run-1")
+    made = replace(tagging(), frames=(frame(0.0), reused(1.0, from_s=0.0)), frame_budget=24, summary="A person.")
     journal.keep(Entry(made.object.media_id, "1", made.recipe_id, made.frames, made))
     journal.keep(Entry("other", "1", made.recipe_id, (frame(1.0),)))
     assert journal.find(made.object.media_id).finished == made
+    assert made.frames[1].tags.rating == (Label("safe", 0.98),)
     assert {entry.media_id for entry in journal.entries()} == {made.object.media_id, "other"}
     journal.drop("other")
     assert journal.find("other") is None

@@ -79,6 +79,28 @@ def test_a_folder_where_a_file_was_is_unreadable(tmp_path):
     assert caught.value.code == "unreadable"
 
 
+def test_only_a_file_is_a_text_beside_another(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    (tmp_path / "a.mp4.folder").mkdir()
+    os.mkfifo(tmp_path / "a.mp4.pipe")  # reading it would never end
+    (tmp_path / "a.mp4.nowhere").symlink_to(tmp_path / "none")
+    (tmp_path / "a.mp4.itself").symlink_to(tmp_path / "a.mp4.itself")
+    (tmp_path / "a.mp4.link").symlink_to(tmp_path / "a.mp4")
+    media = next(media for media in STORE.list(f"{tmp_path}/") if media.uri.endswith("a.mp4"))
+    for ending in (".folder", ".pipe", ".nowhere", ".itself", "/below"):
+        assert STORE.beside(media, ending) is None
+    assert STORE.beside(media, ".link") == b"x"
+
+
+def test_a_text_beside_that_cannot_be_read_is_not_taken_for_missing(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    (tmp_path / "a.mp4.txt").symlink_to("/proc/self/mem")  # a file whose first byte can't be read
+    (media,) = STORE.list(f"{tmp_path}/a.mp4")
+    with pytest.raises(MediaError) as caught:
+        STORE.beside(media, ".txt")
+    assert caught.value.code == "unreadable"
+
+
 def test_others_may_read_what_is_written_as_they_may_read_any_file(tmp_path):
     (tmp_path / "plain").write_bytes(b"x")
     STORE.write(f"{tmp_path}/lake.json", b"x")

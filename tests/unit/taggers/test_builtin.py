@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline.model import METADATA_KINDS, Frame, Label, Participant
+from pipeline.settings import load_settings
 from pipeline.taggers import open_tagger
 from pipeline.taggers.builtin import describe
 from pipeline.taggers.networks import Classification, Detection
@@ -121,7 +122,9 @@ def test_scores_are_the_best_of_their_kind():
 @pytest.mark.parametrize("kind", METADATA_KINDS)
 def test_only_what_was_asked_for_is_said(kind):
     said = describe([PERSON], BEACH, (kind,))
-    assert [other for other in METADATA_KINDS if getattr(said, other)] == ([] if kind == "actions" else [kind])
+    assert [other for other in METADATA_KINDS if getattr(said, other)] == (
+        [] if kind in ("actions", "rating") else [kind]
+    )
 
 
 # ---- on real pictures
@@ -130,7 +133,7 @@ def test_only_what_was_asked_for_is_said(kind):
 @pytest.fixture(scope="module")
 def look():
     """Answer one picture after another: who is seen, and all tags."""
-    with open_tagger("builtin", metadata=METADATA_KINDS, threads=1) as tagger:
+    with open_tagger(load_settings(workers=1)) as tagger:
 
         def look(image):
             (answer,) = tagger.look([Frame("m", np.asarray(image))])
@@ -192,11 +195,11 @@ def three_threads():
 @pytest.mark.usefixtures("three_threads")
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_the_cores_are_divided_among_the_threads_and_cv2_gets_its_own_back(threads):
-    with open_tagger("builtin", metadata=METADATA_KINDS, threads=threads):
+    with open_tagger(load_settings(workers=threads)):
         assert cv2.getNumThreads() == max(1, len(os.sched_getaffinity(0)) // threads)
     assert cv2.getNumThreads() == 3
 
 
 def test_it_must_be_entered_before_it_looks():
     with pytest.raises(RuntimeError, match="isn't open: use it in a with statement"):
-        open_tagger("builtin", metadata=METADATA_KINDS).look([])
+        open_tagger(load_settings()).look([])

@@ -4,7 +4,7 @@ import cv2
 import pytest
 
 from pipeline.errors import TaggerError
-from pipeline.model import METADATA_KINDS
+from pipeline.settings import load_settings
 from pipeline.taggers import open_tagger
 from pipeline.taggers.networks import CLASSIFIER_CLASSES, DETECTOR_GRAPH, SHA256, check_weights, require, weights_folder
 
@@ -41,7 +41,7 @@ def test_a_file_that_is_missing_or_no_file_is_refused_with_what_mends_it(copied)
 
 def test_wrong_weights_are_found_when_the_tagger_is_entered_and_leave_cv2_as_it_was(copied):
     (copied / DETECTOR_GRAPH).unlink()
-    tagger, before = open_tagger("builtin", metadata=METADATA_KINDS), cv2.getNumThreads()
+    tagger, before = open_tagger(load_settings()), cv2.getNumThreads()
     tagger._folder = copied
     with pytest.raises(TaggerError, match="can't be read"):
         tagger.__enter__()

@@ -1,0 +1,58 @@
+"""Bring a lake's tables and views to what this shotlog knows, whatever an older one made.
+
+Nothing is taken away and no row is touched: a table that is missing is created, a column that is missing comes to
+the end of its table and is null in the rows that were there. All of it runs in the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import duckdb
+
+from pipeline.lake.tables import FORMAT, TABLES
+from pipeline.lake.views import views, views_version
+
+
+def is_up_to_date(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the tables have this shotlog's format and the views say what sql/views says."""
+    if "identity" not in columns(con):
+        return False
+    newest = "SELECT format, views FROM log.identity ORDER BY written_at DESC LIMIT 1"
+    return con.execute(newest).fetchone() == (FORMAT, views_version())
+
+
+def bring_up_to_date(con: duckdb.DuckDBPyConnection, lake_id: str) -> None:
+    """Make what is missing and write the views anew. Of two that come at once the second finds it done."""
+    if is_up_to_date(con):
+        return
+    there = columns(con)
+    for name, schema in TABLES.items():
+        con.register("empty", schema.empty_table())
+        _add_missing(con, name, there.get(name))
+        con.unregister("empty")
+    for name, select in views().items():
+        con.execute(f"CREATE OR REPLACE VIEW main.{name} AS {select}")
+    row = [lake_id, FORMAT, views_version(), datetime.now(UTC)]
+    con.execute("INSERT INTO log.identity (lake_id, format, views, written_at) VALUES (?, ?, ?, ?)", row)
+
+
+def columns(con: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
+    """Table of `log` → its columns, as this lake has them."""
+    found = """
+        SELECT table_name, list(column_name)
+        FROM duckdb_columns()
+        WHERE database_name = current_database() AND schema_name = 'log'
+        GROUP BY table_name
+    """
+    return dict(con.execute(found).fetchall())
+
+
+def _add_missing(con: duckdb.DuckDBPyConnection, table: str, there: list[str] | None) -> None:
+    """Create or complete one table after the empty one that is registered as `empty`."""
+    if there is None:
+        con.execute(f"CREATE TABLE log.{table} AS FROM empty")
+        return
+    for name, kind in con.execute("SELECT column_name, column_type FROM (DESCRIBE empty)").fetchall():
+        if name not in there:
+            con.execute(f'ALTER TABLE log.{table} ADD COLUMN "{name}" {kind}')

@@ -1,0 +1,1 @@
+"""What the pipeline costs beside the model: `python -m tests.benchmark`, or one of them by its name."""

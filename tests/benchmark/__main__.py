@@ -1,0 +1,32 @@
+"""`make bench`: every benchmark, or those named, and one table in Markdown on stdout."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from tests.benchmark.table import Figure, markdown, say  # noqa: E402 - torch reads it when it is loaded
+
+NAMES = ("busy", "batching", "tokens", "memory")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmark", description=__doc__)
+    parser.add_argument("name", nargs="*", choices=NAMES, default=NAMES)
+    figures: list[Figure] = []
+    for name in parser.parse_args().name:
+        say(name)
+        run: Callable[[Path], list[Figure]] = import_module(f"tests.benchmark.{name}").run
+        with tempfile.TemporaryDirectory(prefix="shotlog-bench-") as folder:
+            figures += run(Path(folder))
+    print(markdown(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from demo.services import S3, s3_server
-from tests.models import tiny_llava
+from tests.models import FAMILIES
 from tests.servers.started import ModelServer, held
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -18,6 +18,7 @@ that want the same cores, make a tiny model twenty times as slow."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--family", choices=FAMILIES, default="llava", help="whose tiny model is looked with")
     parser.addoption("--all", action="store_true", help="run the slow batteries whole (`make test-all`)")
 
 
@@ -33,9 +34,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A vision-language model of random weights in a folder: what it says means nothing."""
-    return tiny_llava(tmp_path_factory.mktemp("models") / "tiny-llava")
+    family = request.config.getoption("--family")
+    return FAMILIES[family](tmp_path_factory.mktemp("models") / f"tiny-{family}")
 
 
 @pytest.fixture(scope="session")

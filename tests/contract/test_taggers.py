@@ -22,22 +22,7 @@ from pipeline.settings import load_settings
 from pipeline.taggers import TAGGERS, open_tagger
 from pipeline.taggers.base import Answer, Captioned, Film, Question, Summary
 from tests.media import media
-
-VOCABULARY = """
-[categories]
-nature = []
-sport = ["sports"]
-[participants]
-cyclist = []
-dog = []
-[actions]
-running = []
-[scene]
-street = []
-[tags]
-bicycle = ["bike"]
-cup = []
-"""
+from tests.models.answers import short_answers
 
 
 @dataclass(frozen=True)
@@ -53,19 +38,19 @@ class Candidate:
 def tiny_model(request: pytest.FixtureRequest) -> dict[str, Any]:
     """A model of random weights: what it says means nothing, that it says it in the right shape is what counts."""
     folder = request.getfixturevalue("tiny_model")
-    return {"tagger": f"transformers:{folder}", **short_answers(request)}
+    return {
+        "tagger": f"transformers:{folder}",
+        **short_answers(request.getfixturevalue("tmp_path_factory").mktemp("labels")),
+    }
 
 
 def served_model(request: pytest.FixtureRequest) -> dict[str, Any]:
     server = request.getfixturevalue("held_server")
-    return {"tagger": f"openai:{server.model}", "openai_base_url": server.url, **short_answers(request)}
-
-
-def short_answers(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """A token of the tiny model is one byte."""
-    vocabulary = request.getfixturevalue("tmp_path_factory").mktemp("vocabulary") / "labels.toml"
-    vocabulary.write_text(VOCABULARY)
-    return {"vocabulary": vocabulary, "caption_tokens": 20, "answer_tokens": 2048}
+    return {
+        "tagger": f"openai:{server.model}",
+        "openai_base_url": server.url,
+        **short_answers(request.getfixturevalue("tmp_path_factory").mktemp("labels")),
+    }
 
 
 TAGGED = {

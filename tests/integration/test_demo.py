@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import signal
 import socket
@@ -14,9 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from demo.__main__ import Steps, guarded
+from demo.__main__ import Steps, guarded, task_env
 from demo.samples import samples
-from demo.services import ServiceError, check_port, last_lines, plain_environment, running, wait_until
+from demo.services import ServiceError, check_port, free_ports, last_lines, plain_environment, running, wait_until
+from pipeline.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -103,9 +105,9 @@ def test_a_taken_port_is_said_with_the_way_out() -> None:
             check_port(port, setting="PORT")
 
 
-def demo(folder: Path, *arguments: str) -> tuple[int, str]:
-    """Exit code and messages of a demo that has no reason to start anything."""
-    env = {**plain_environment(), "PYTHONPATH": str(ROOT)}
+def demo(folder: Path, *arguments: str, **options: str) -> tuple[int, str]:
+    """Exit code and messages of a demo that has no reason to start anything. options: more environment."""
+    env = {**plain_environment(), "PYTHONPATH": str(ROOT), **options}
     command = [sys.executable, "-m", "demo", *arguments]
     done = subprocess.run(command, cwd=folder, env=env, stderr=subprocess.PIPE, text=True)
     return done.returncode, done.stderr
@@ -116,6 +118,48 @@ def test_an_unknown_tagger_is_said_before_anything_starts(tmp_path: Path) -> Non
     assert code == 2
     assert "unknown tagger 'bulitin'" in said and "did you mean builtin?" in said
     assert not (tmp_path / "work/demo/s3").exists()
+
+
+def test_a_server_that_is_not_named_or_not_there_is_said_before_anything_starts(tmp_path: Path) -> None:
+    code, said = demo(tmp_path, "--tagger", "openai:tiny")
+    assert code == 2
+    assert "set SHOTLOG_OPENAI_BASE_URL" in said
+    (port,) = free_ports(1)
+    code, said = demo(tmp_path, "--tagger", "openai:tiny", SHOTLOG_OPENAI_BASE_URL=f"http://127.0.0.1:{port}/v1")
+    assert code == 3
+    assert f"the model server at http://127.0.0.1:{port}/v1 can't be reached" in said and "start it" in said
+    assert not (tmp_path / "work/demo/s3").exists()
+
+
+def test_a_model_that_is_not_there_is_said_before_anything_starts(tmp_path: Path) -> None:
+    code, said = demo(tmp_path, "--tagger", "transformers:./nowhere")
+    assert code == 3
+    assert "there is no model folder ./nowhere" in said
+    assert not (tmp_path / "work/demo/s3").exists()
+
+
+def test_what_a_model_needs_to_know_reaches_the_tasks_and_nothing_else_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"SHOTLOG_OPENAI_BASE_URL": "http://127.0.0.1:1/v1", "SHOTLOG_OPENAI_API_KEY": "k", "SHOTLOG_DEVICE": "cpu"}
+    for name, value in {**given, "SHOTLOG_CATALOG": "/elsewhere", "SHOTLOG_LAKE": "/elsewhere"}.items():
+        monkeypatch.setenv(name, value)
+    told = task_env(tmp_path, "openai:tiny", schedule="none")
+    assert given.items() <= told.items()
+    assert told["SHOTLOG_LAKE"] == str(tmp_path) and "SHOTLOG_CATALOG" not in told
+    assert load_settings(**{name.removeprefix("SHOTLOG_").lower(): value for name, value in told.items()})
+
+
+@pytest.mark.parametrize(
+    ("tagger", "extra"),
+    [("builtin", None), ("null", None), ("openai:some/model", "openai"), ("transformers:./folder", "transformers")],
+)
+def test_make_installs_what_a_tagger_needs_before_the_demo(tmp_path: Path, tagger: str, extra: str | None) -> None:
+    told = ["make", "--dry-run", "demo", f"TAGGER={tagger}", f"VENV={tmp_path / 'venv'}"]
+    planned = subprocess.run(told, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    *installed, last = re.findall(r"-e '\.\[(\w+)\]'|-m (demo) --tagger '(.*)'$", planned, re.MULTILINE)
+    assert [name for name, _, _ in installed] == ["demo", *([extra] if extra else [])]
+    assert last == ("", "demo", tagger)
 
 
 def test_two_demos_at_once_in_one_folder_are_one_too_many(tmp_path: Path) -> None:

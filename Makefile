@@ -1,7 +1,10 @@
-# make demo      set up .venv and run the main job once, end to end; TAGGER=null: with another tagger
+# make demo      set up .venv and run the main job once, end to end; TAGGER=null, transformers:NAME or openai:MODEL:
+#                with another tagger
 # make demo-up   keep S3 and Airflow running until Ctrl-C; PORT=8081: another port for Airflow's user interface
 # make test      set up what the tests need, too, and run them all
 # make test-all  the same with many more seeds
+# make test-qwen the model families that README names, tiny, in .venv-qwen
+# make bench     what the pipeline costs beside a model, as a table
 # make lint      ruff and mypy
 
 PYTHON ?= python3
@@ -12,13 +15,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 PINS := pyproject.toml constraints.txt demo/seaweedfs.txt
+EXTRA := $(filter transformers openai,$(firstword $(subst :, ,$(TAGGER))))
+QWEN := .venv-qwen
+FAMILIES := qwen2_vl qwen2_5_vl qwen3_vl smolvlm
 
-.PHONY: demo demo-up test test-all lint
+.PHONY: demo demo-up test test-all test-qwen bench lint
 
-demo: $(VENV)/.demo
+demo: $(VENV)/.demo $(EXTRA:%=$(VENV)/.%)
 	@$(BIN)/python -m demo --tagger '$(TAGGER)'
 
-demo-up: $(VENV)/.demo
+demo-up: $(VENV)/.demo $(EXTRA:%=$(VENV)/.%)
 	@$(BIN)/python -m demo --up --tagger '$(TAGGER)' --port '$(PORT)'
 
 test: $(VENV)/.test
@@ -27,6 +33,14 @@ test: $(VENV)/.test
 test-all: $(VENV)/.test
 	$(BIN)/python -m pytest --all
 
+test-qwen: $(QWEN)/.ready
+	$(QWEN)/bin/python -m pytest tests/families
+	@set -e; for family in $(FAMILIES); do \
+		$(QWEN)/bin/python -m pytest tests/contract/test_taggers.py -k transformers --family $$family; done
+
+bench: $(VENV)/.test
+	@$(BIN)/python -m tests.benchmark
+
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,15 +48,32 @@ lint: $(VENV)/.test
 
 # What tests need holds what the demo needs. Set up again only when something was pinned anew.
 $(VENV)/.demo: $(PINS)
-	$(call set_up,demo)
+	$(call set_up,demo,two minutes and 1.7 GB)
 $(VENV)/.test: $(PINS)
-	$(call set_up,test)
+	$(call set_up,test,three minutes and 7 GB)
 	@touch $(VENV)/.demo
 	@rm $(VENV)/setup_seconds
 
+# What a tagger needs beside the demo.
+$(VENV)/.transformers: $(PINS) | $(VENV)/.demo
+	$(call add,transformers,two minutes and 5 GB)
+$(VENV)/.openai: $(PINS) | $(VENV)/.demo
+	$(call add,openai,seconds)
+
+# The families' processors want torchvision, which wants a torch of its own: neither touches .venv.
+$(QWEN)/.ready: $(PINS)
+	@sh demo/preflight.sh '$(PYTHON)'
+	@echo "setting up $(QWEN) for 'make test-qwen': three minutes and 7 GB, once"
+	@'$(PYTHON)' -m venv $(QWEN)
+	@grep -vE '^(torch|torchvision|triton)==' constraints.txt > $(QWEN)/constraints.txt
+	@$(QWEN)/bin/python -m pip --disable-pip-version-check -qq install -c $(QWEN)/constraints.txt setuptools
+	@$(QWEN)/bin/python -m pip --disable-pip-version-check -qq install --no-build-isolation \
+		-c $(QWEN)/constraints.txt torch==2.14.1 torchvision==0.29.1 -e '.[test,transformers]'
+	@touch $@
+
 define set_up
 	@sh demo/preflight.sh '$(PYTHON)'
-	@echo "setting up $(VENV) for 'make $(1)': two minutes and 1.7 GB, once"
+	@echo "setting up $(VENV) for 'make $(1)': $(2), once"
 	@began=$$(date +%s) && \
 	'$(PYTHON)' -m venv $(VENV) && \
 	$(PIP) install -c constraints.txt setuptools && \
@@ -50,4 +81,10 @@ define set_up
 	$(PIP) install --no-build-isolation -c constraints.txt -e '.[$(1)]' && \
 	echo $$(($$(date +%s) - began)) > $(VENV)/setup_seconds && \
 	touch $@
+endef
+
+define add
+	@echo "adding to $(VENV) what the tagger '$(1)' needs: $(2), once"
+	@$(PIP) install --no-build-isolation -c constraints.txt -e '.[$(1)]'
+	@touch $@
 endef

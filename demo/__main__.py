@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import os
 import re
 import sys
 import time
@@ -20,10 +21,19 @@ from demo.samples import BUCKET, fill_bucket
 from demo.services import S3, ServiceError, check_port, s3_server
 from pipeline.cli.output import print_rows
 from pipeline.errors import ShotlogError
-from pipeline.settings import load_settings
+from pipeline.settings import ENV_PREFIX, GPU_POOL, load_settings
 from pipeline.taggers import open_tagger
 
 WORK = Path("work/demo")
+
+PASSED_ON = (
+    "metadata", "max_frames", "vocabulary", "prompts", "context", "context_metadata", "context_sidecar",
+    "caption_tokens", "answer_tokens", "context_tokens", "min_pixels", "max_pixels", "reuse_distance",
+    "model_revision", "model_batch", "device", "dtype",
+    "openai_base_url", "openai_api_key", "openai_in_flight", "openai_deadline_s",
+)  # fmt: skip
+"""Settings of the environment that reach Airflow's tasks: what a model is and what it is asked. No others do."""
+
 SETUP_SECONDS = Path(".venv/setup_seconds")
 """Left by the Makefile when it has set up the environment."""
 
@@ -58,7 +68,7 @@ def demo(steps: Steps, tagger: str) -> None:
     with ExitStack() as started:
         _, flow = start(steps, started, task_env(lake, tagger, schedule="none"))
         with steps.step(f"running {DAG}"):
-            print_run(run_to_end(flow, lake, {}))
+            print_run(run_to_end(flow, lake, {}), batches_at_once(tagger))
         with steps.step("asking the lake", quiet=True):
             print_answers(str(lake))
             print_gaps(str(lake), tagger)
@@ -95,7 +105,10 @@ def start(steps: Steps, started: ExitStack, env: dict[str, str], port: int = 0) 
 
 def task_env(lake: Path, tagger: str, schedule: str) -> dict[str, str]:
     """Settings as Airflow's tasks see them. Small batches, so that there are some to watch."""
+    names = [ENV_PREFIX + name.upper() for name in PASSED_ON]
     return {
+        "SHOTLOG_MODEL_BATCH": "2",
+        **{name: os.environ[name] for name in names if os.environ.get(name)},
         "SHOTLOG_SOURCES": f"s3://{BUCKET}/",
         "SHOTLOG_LAKE": str(lake.resolve()),
         "SHOTLOG_TAGGER": tagger,
@@ -110,14 +123,19 @@ def lake_of(tagger: str) -> Path:
     return WORK / ("lake" if tagger == "builtin" else "lake-" + re.sub(r"[^A-Za-z0-9.]+", "-", tagger))
 
 
-def print_run(run: dict[str, Any]) -> None:
+def batches_at_once(tagger: str) -> int:
+    return 1 if load_settings(tagger=tagger).pool == GPU_POOL else PARALLELISM
+
+
+def print_run(run: dict[str, Any], at_once: int) -> None:
     if not run["media_planned"]:
         print(f"  nothing new: {run['unchanged']} media objects are as they were at the last run")
         return
+    how = f"up to {at_once} batches at once" if at_once > 1 else "one batch at a time"
     print(
-        f"  listed {run['listed']} media objects, {run['new']} new and {run['changed']} changed; tagged, up to "
-        f"{PARALLELISM} batches at once: {run['ok']} ok, {run['partial']} partial, {run['failed']} failed, "
-        f"{run['skipped']} skipped; {run['frames']} frames"
+        f"  listed {run['listed']} media objects, {run['new']} new and {run['changed']} changed; tagged, {how}: "
+        f"{run['ok']} ok, {run['partial']} partial, {run['failed']} failed, {run['skipped']} skipped; "
+        f"{run['frames']} frames"
     )
 
 
@@ -174,7 +192,8 @@ def main() -> int:
     chosen, steps = parser.parse_args(), Steps()
 
     def work() -> None:
-        open_tagger(load_settings(tagger=chosen.tagger))  # a wrong name is said before anything starts
+        # a wrong name, a model that isn't there and a server that doesn't answer are said before anything starts
+        open_tagger(load_settings(tagger=chosen.tagger)).budget()
         if chosen.up:
             demo_up(steps, chosen.tagger, chosen.port)
         else:

@@ -29,14 +29,14 @@ def print_answers(lake: str) -> None:
 
 
 def print_gaps(lake: str, tagger: str) -> None:
-    """Which metadata kinds the tagger left empty, and the two lines that fill them."""
+    """Which metadata kinds the tagger left empty, and the line that fills them."""
     con = connect(lake)
     empty = [kind for kind in DEFAULT_KINDS if con.execute(f"SELECT 1 FROM {kind} LIMIT 1").fetchone() is None]
     sources = {row[0] for row in con.execute("SELECT DISTINCT caption_source FROM timestamps").fetchall()}
     print(f"\n── What the tagger '{tagger}' leaves empty: {listed(empty) or 'nothing'}.")
     if sources == {"template"}:
         print("Its captions are put together from what was detected (caption_source: template).")
-    if not empty and sources != {"template"}:
+    if sources == {"vlm"}:
         return
     print(f"A vision-language model sees more. With a model hub in reach, one line:\n\n  make demo TAGGER={VLM}")
 

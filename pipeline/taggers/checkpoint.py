@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from pipeline.errors import TaggerError, UsageError
 
 CONFIG = "config.json"
 
 _MATTERS = {".json", ".jinja", ".txt", ".model", ".safetensors", ".bin"}
 _WHOLE_BYTES = 32 * 2**20
+_REACH_S = 5
 _SAMPLES, _SAMPLE_BYTES = 64, 65_536
 
 
@@ -117,7 +120,11 @@ def _config_of_hub(model: str, revision: str | None) -> Path:
     at = f" at revision {revision}" if revision else ""
     try:
         cached = try_to_load_from_cache(model, CONFIG, revision=revision)
-        return Path(cached if isinstance(cached, str) else hf_hub_download(model, CONFIG, revision=revision))
+        if isinstance(cached, str):
+            return Path(cached)
+        if not constants.HF_HUB_OFFLINE:
+            httpx.head(constants.ENDPOINT, timeout=_REACH_S)  # the client would try for half a minute to find that out
+        return Path(hf_hub_download(model, CONFIG, revision=revision))
     except errors.HFValidationError as error:
         raise TaggerError(f"{model!r} is no folder and can't be a model's name on the hub: {error}") from error
     except errors.GatedRepoError as error:
@@ -134,7 +141,7 @@ def _config_of_hub(model: str, revision: str | None) -> Path:
         raise TaggerError(f"model {model} has no revision {revision}: check SHOTLOG_MODEL_REVISION") from error
     except errors.RemoteEntryNotFoundError as error:
         raise TaggerError(f"model {model}{at} has no {CONFIG}: name one that transformers can load") from error
-    except (OSError, errors.OfflineModeIsEnabled) as error:
+    except (OSError, httpx.HTTPError, errors.OfflineModeIsEnabled) as error:
         raise TaggerError(
             f"model {model}{at} isn't on this machine and {constants.ENDPOINT} can't be reached: connect once to fetch "
             "it, set HF_ENDPOINT to a mirror, or give a folder that holds it (transformers:./FOLDER)"

@@ -39,7 +39,9 @@ def mixed(folder: Path, count: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         if number % 10:
-            photograph(PHOTOGRAPHS[number % len(PHOTOGRAPHS)], folder / f"{number:04}.jpg", title=f"photograph {number}")
+            photograph(
+                PHOTOGRAPHS[number % len(PHOTOGRAPHS)], folder / f"{number:04}.jpg", title=f"photograph {number}"
+            )
         else:
             remux(media("carphone_pristine.mp4"), folder / f"{number:04}.mp4", title=f"clip {number}", seconds=1)
     return folder

@@ -14,6 +14,8 @@ from demo.samples import fill_bucket
 from demo.services import S3, plain_environment
 from pipeline import connect
 from pipeline.steps import listing, plan
+from tests.models.answers import short_answers
+from tests.servers.started import ModelServer
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"torch", "decord", "pyarrow", "duckdb", "numpy", "av", "cv2"}
@@ -22,8 +24,12 @@ PARSE = f"{LOAD}; print(len(bag.dags), *sorted(sys.modules))"
 RUN = f"""{LOAD}
 from datetime import datetime
 dag, day = bag.dags["tag_media"], datetime.fromisoformat(sys.argv[1])
-dag.get_task("tag_batch").partial_kwargs["retries"] = 0  # dag.test() didn't retry within minutes, whatever the delay
-print(dag.test(logical_date=day, run_after=day).state)"""
+for task in dag.tasks:
+    if task.task_id.startswith("tag_batch"):
+        task.partial_kwargs["retries"] = 0  # dag.test() didn't retry within minutes, whatever the delay
+run = dag.test(logical_date=day, run_after=day)
+looked = [task for task in run.get_task_instances() if task.task_id.startswith("tag_batch") and task.map_index >= 0]
+print(run.state, *sorted(set(task.pool for task in looked)))"""
 MONDAY, TUESDAY = "2026-01-05T00:00:00+00:00", "2026-01-06T00:00:00+00:00"
 
 
@@ -32,6 +38,7 @@ class Scheduler:
 
     def __init__(self, s3: S3, folder: Path, **settings: str) -> None:
         self.lake = folder / "lake"
+        self.pools: list[str] = []
         bucket = f"archive-{folder.name.replace('_', '-')}"
         fill_bucket(s3, bucket)
         core = {"DAGS_FOLDER": str(ROOT / "dags"), "LOAD_EXAMPLES": "False"}
@@ -48,8 +55,12 @@ class Scheduler:
         return done.stdout.splitlines()[-1]
 
     def run(self, day: str) -> str:
-        """Run the DAG as of that day; the same day again is a rerun. Returns the run's state."""
-        return self.python(RUN, day)
+        """Run the DAG as of that day; the same day again is a rerun. Returns the run's state.
+
+        `pools` says afterwards where its batches ran.
+        """
+        state, *self.pools = self.python(RUN, day).split()
+        return state
 
     def ask(self, statement: str) -> list[tuple[Any, ...]]:
         with connect(str(self.lake)) as con:
@@ -83,6 +94,7 @@ def test_a_run_tags_every_media_object_once_and_the_next_one_adds_nothing(schedu
     assert airflow.run(MONDAY) == "success"
     seen = [name for (name,) in airflow.ask(EVERY_MEDIA)]
     assert len(seen) == len(set(seen)) == 11
+    assert airflow.pools == ["default_pool"]
     assert airflow.ask("SELECT error_code FROM failures ORDER BY uri") == [("truncated",), ("not_media",)]
     assert airflow.ask("SELECT DISTINCT label FROM participants WHERE uri LIKE '%/bikes.mp4' AND label = 'bicycle'")
     rows = airflow.ask(ROWS)
@@ -92,6 +104,31 @@ def test_a_run_tags_every_media_object_once_and_the_next_one_adds_nothing(schedu
         ("finished", 11, 0),
         ("finished", 0, 11),
     ]
+
+
+@pytest.mark.parametrize(("tagger", "pool"), [("openai", "default_pool"), ("transformers", "shotlog_gpu")])
+def test_a_model_tags_every_media_object_in_the_pool_its_tagger_wants(
+    scheduler: Callable[..., Scheduler],
+    tiny_model: Path,
+    held_server: ModelServer,
+    tmp_path: Path,
+    tagger: str,
+    pool: str,
+) -> None:
+    model = {"openai": f"openai:{held_server.model}", "transformers": f"transformers:{tiny_model}"}[tagger]
+    asked = {name.upper(): str(value) for name, value in short_answers(tmp_path).items()}
+    airflow = scheduler(
+        TAGGER=model, OPENAI_BASE_URL=held_server.url, METADATA="tags,rating", MAX_FRAMES="2", BATCH_FRAMES="9", **asked
+    )
+    assert (airflow.run(MONDAY), airflow.pools) == ("success", [pool])
+    assert len(airflow.ask(EVERY_MEDIA)) == 11
+    assert airflow.ask("SELECT DISTINCT caption_source FROM timestamps") == [("vlm",)]
+    whole = "SELECT count(*) FILTER (summary IS NULL) FROM media WHERE kind = 'video'"
+    assert airflow.ask(whole) == [(0,)]
+    tokens = "SELECT min(prompt_tokens) > 0, min(completion_tokens) > 0 FROM timestamps"
+    assert airflow.ask(tokens) == [(True, True)]
+    assert airflow.ask("SELECT count(*) = (SELECT count(*) FROM timestamps) FROM rating") == [(True,)]
+    assert airflow.ask("SELECT count(*) FROM log.batches WHERE load_s IS NULL") == [(0,)]
 
 
 def test_a_failed_batch_leaves_the_others_work_and_a_rerun_does_what_is_missing(

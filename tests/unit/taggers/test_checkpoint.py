@@ -143,7 +143,7 @@ def test_a_name_is_pinned_to_the_commit_and_asked_for_only_once(hub):
 def test_a_revision_is_asked_for_by_its_name(hub):
     offer(hub, revision="v2")
     assert checkpoint.find("shop/eyes", "v2").revision == COMMIT
-    assert {request.path for request, _ in hub.log} == {"/shop/eyes/resolve/v2/config.json"}
+    assert {request.path for request, _ in hub.log} == {"/", "/shop/eyes/resolve/v2/config.json"}
 
 
 @pytest.mark.parametrize(

@@ -30,30 +30,31 @@ class AnswerError(ValueError):
 def json_object(text: str, field: str) -> dict[str, Any]:
     """The JSON object in an answer: the first that has this field, else the first, whatever is written around it.
 
-    Raises AnswerError: there is none, it names a field twice, or a number is none.
+    Raises AnswerError: there is none, it names a field twice, or a number is none; what is wrong with the first one,
+    where no later one has the field.
     """
     if len(text) > MAX_CHARACTERS:
         raise AnswerError(f"the answer has more than {MAX_CHARACTERS:,} characters")
     # line breaks within strings are let through here and made blanks by `prose`
     decoder = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number, strict=False)
-    first: dict[str, Any] | None = None
-    fault, start = "there is no JSON object in the answer", text.find("{")
-    for attempt in range(_TRIES):
+    first: dict[str, Any] | AnswerError | None = None
+    start = text.find("{")
+    for _ in range(_TRIES):
         if start < 0:
             break
+        found: dict[str, Any] | AnswerError
         try:
             found, end = decoder.raw_decode(text, start)
         except (ValueError, RecursionError) as error:
-            fault = fault if attempt else f"the answer is no JSON object: {_why(error)}"
-            end = start + 1
-        else:
-            if field in found:
-                return found
-            first = found if first is None else first
+            # what lies within it is looked at, too
+            found, end = AnswerError(f"the answer is no JSON object: {_why(error)}"), start + 1
+        if isinstance(found, dict) and field in found:
+            return found
+        first = found if first is None else first
         start = text.find("{", end)
-    if first is None:
-        raise AnswerError(fault)
-    return first
+    if isinstance(first, dict):
+        return first
+    raise first or AnswerError("there is no JSON object in the answer")
 
 
 def prose(field: str, text: str, characters: int, *, may_be_empty: bool = False) -> str:

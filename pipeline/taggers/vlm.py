@@ -61,6 +61,7 @@ class VisionTagger:
                 settings.metadata, caption_tokens=settings.caption_tokens, vocabulary=vocabulary, context=context
             )
         )
+        self._frame_text("")  # a prompt that lacks something is said now
         told = {"context_tokens": settings.context_tokens} if settings.context_tokens else {}
         generation = {"answer_tokens": settings.answer_tokens, "caption_tokens": settings.caption_tokens, **told}
         self.identity = TaggerIdentity(

@@ -93,7 +93,7 @@ def test_a_count_of_none_is_not_there_and_one_beyond_counting_is_no_count(count,
 
 @pytest.mark.parametrize(
     "around",
-    ["{}", "```json\n{}\n```", "Here is the JSON: {} Enjoy {{it}}!", "\n\n  {}   \n\n", "<think>{{hm}} {{\"a\": 1}}</think>{}"],
+    ["{}", "```json\n{}\n```", "The JSON: {} Enjoy {{it}}!", "\n  {}   \n", '<think>{{hm}} {{"a": 1}}</think>{}'],
 )  # fmt: skip
 def test_what_is_written_around_the_object_is_passed_over(around):
     assert ALL.read(around.format(answer(), it="")) == ALL.read(answer())
@@ -247,9 +247,9 @@ def test_everything_in_a_schema_is_bounded_and_asked_for(schema):
             case "string":
                 assert "enum" in part or part["pattern"].endswith("}$")
             case "array":
-                assert part["maxItems"] <= 12
+                assert part["maxItems"] <= 20
             case "integer" | "number":
-                assert part["maximum"] - part["minimum"] < 100
+                assert "enum" in part or part["maximum"] - part["minimum"] < 100
             case "object":
                 assert part["additionalProperties"] is False and part["required"] == list(part["properties"])
             case kind:

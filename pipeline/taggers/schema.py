@@ -46,7 +46,7 @@ def _sentences(characters: int) -> Any:
     With a vocabulary of 150,000 tokens one string of 1,200 characters took 90 ms a token as a plain repetition and 25
     to 50 s to compile as nested ones; a list of short strings takes 1 ms and 2 s.
     """
-    sentence = _text(min(characters, SENTENCE_CHARACTERS))
+    sentence: Any = _text(min(characters, SENTENCE_CHARACTERS))
     return Annotated[list[sentence], Field(min_length=1, max_length=math.ceil(characters / SENTENCE_CHARACTERS))]
 
 

@@ -11,8 +11,11 @@ from PIL import Image
 
 from pipeline.model import Thumbnail
 
-# 320 px of 29 photographs and video frames: 3.6 kB on average at quality 30, 4.9 at 50, 6.6 at 75 (10 ms each).
+# 320 px of 29 photographs and video frames: 3.6 kB on average at quality 30, 4.9 at 50, 6.6 at 75.
 _QUALITY = 50
+
+_METHOD = 2
+"""How hard the encoder tries, of 6. With 4 those pictures are 6 % smaller and take twice as long (4.4 ms, not 2.0)."""
 
 _SIDE = 32
 """Cells across and down in a fingerprint."""
@@ -27,11 +30,12 @@ _SLOPE = 2
 
 def thumbnail(image: np.ndarray, *, width_px: int = 320) -> Thumbnail:
     """An RGB uint8 image (height, width, 3) as WebP of about 5 kB, its longer side `width_px`, never enlarged."""
-    picture = Image.fromarray(np.ascontiguousarray(image))
-    picture.thumbnail((width_px, width_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    height, width = image.shape[:2]
+    scale = min(1.0, width_px / max(height, width))
+    small = _averaged(image, max(1, round(height * scale)), max(1, round(width * scale)))
     packed = io.BytesIO()
-    picture.save(packed, "WEBP", quality=_QUALITY, method=4)
-    return Thumbnail(packed.getvalue(), picture.width, picture.height)
+    Image.fromarray(small).save(packed, "WEBP", quality=_QUALITY, method=_METHOD)
+    return Thumbnail(packed.getvalue(), small.shape[1], small.shape[0])
 
 
 def shrunk(image: np.ndarray, max_pixels: int) -> np.ndarray:

@@ -119,6 +119,13 @@ class Desk:
         else:
             self._finish(opened)
 
+    def break_off(self) -> None:
+        """Journal what is answered of every media object in hand: no more answers will come to this look."""
+        with self._lock:
+            begun = [opened for opened in self._open.values() if opened.answered]
+        for opened in begun:
+            self._keep(opened)
+
     def _keep(self, opened: MediaInHand) -> None:
         with self._lock:
             frames = tuple(opened.answered.values())

@@ -17,24 +17,28 @@ Item = Frame | Film | BaseException
 class Handoff:
     """A queue of many writers and one reader. Safe to use from several threads.
 
-    Frames wait for room; a film or an exception never does, since who brings it may be the one who makes room.
+    Frames wait for room, in the order in which they come, so that no reader is held up by another's many frames. A film
+    or an exception never waits, since who brings it may be the one who makes room.
     """
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._items: deque[Item] = deque()
+        self._line: deque[Frame] = deque()
         self._max_bytes, self._bytes = max_bytes, 0
         self._closed = False
         self._changed = threading.Condition()
 
     def put(self, item: Item) -> None:
         """Returns when the item is in, or at once, without it, when the queue is closed."""
-        size = _size(item)
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or not size or self._has_room(size))
+            if isinstance(item, Frame):
+                self._line.append(item)
+                self._changed.wait_for(lambda: self._closed or (self._line[0] is item and self._has_room(_size(item))))
+                self._line.popleft()
             if not self._closed:
                 self._items.append(item)
-                self._bytes += size
-                self._changed.notify_all()
+                self._bytes += _size(item)
+            self._changed.notify_all()
 
     def _has_room(self, size: int) -> bool:
         return not self._bytes or self._bytes + size <= self._max_bytes

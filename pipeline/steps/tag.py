@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 from pipeline.lake import writer
@@ -56,15 +56,20 @@ def look_at(
 ) -> list[MediaTags]:
     """Look at every media object of the batch and commit what was seen; `watch` hears of each as it ends.
 
-    load_s: what loading the tagger took, where it was loaded for this batch. Interrupted or killed, it leaves what was
-    finished in the journal.
+    load_s: what loading the tagger took, where it was loaded for this batch. Interrupted, it leaves all that was
+    answered in the journal; killed, all but the last seconds.
     """
     journal = Journal(lake, batch.run_id)
     desk = Desk(batch.run_id, batch.batch_id, work.recipe(tagger), journal, watch)
     readers = Readers(work, batch, desk, tagger)
-    with closing(readers.stream()) as stream, closing(tagger.look(stream)) as answers:
-        for answer in answers:
-            desk.answered(answer)
+    try:
+        with closing(readers.stream()) as stream, closing(tagger.look(stream)) as answers:
+            for answer in answers:
+                desk.answered(answer)
+    except BaseException:
+        with suppress(Exception):  # what broke it may also hinder this, and matters more
+            desk.break_off()
+        raise
     writer.commit_batch(lake, batch.run_id, batch.batch_id, desk.finished, load_s=load_s)
     for media in batch.objects:
         journal.drop(media.media_id)

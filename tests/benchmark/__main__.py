@@ -11,7 +11,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from tests.benchmark.table import Figure, markdown, say  # noqa: E402 - torch reads it when it is loaded
+from tests.benchmark.table import Figure, markdown, say
 
 NAMES = ("busy", "batching", "tokens", "memory")
 

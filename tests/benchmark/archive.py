@@ -8,6 +8,8 @@ from pathlib import Path
 import av
 from PIL import Image
 
+from pipeline.decode.worker import DecodeChild
+from pipeline.model import Frame
 from tests.media import media
 
 PHOTOGRAPHS = ("china.jpg", "flower.jpg", "astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
@@ -54,3 +56,12 @@ def photograph(name: str, target: Path, *, title: str) -> None:
     packed = io.BytesIO()
     small.save(packed, "JPEG", comment=title)
     target.write_bytes(packed.getvalue())
+
+
+def frames(name: str, count: int) -> list[Frame]:
+    """So many frames of a test film at equal distances, decoded."""
+    path = media(name)
+    with DecodeChild(deadline_s=60, memory_mb=4096, max_megapixels=200) as child:
+        info = child.probe(path)
+        targets = [(place + 0.5) * info.duration_s / count for place in range(count)]
+        return list(child.frames(path, info, targets, media_id="", decoder="auto"))

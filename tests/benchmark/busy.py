@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,19 +11,14 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from pipeline.decode.worker import DecodeChild
-from pipeline.model import Frame
-from pipeline.sampling import choose
 from pipeline.settings import Settings
 from pipeline.taggers import openai_wire
 from pipeline.taggers.base import Captioned, Film
-from pipeline.taggers.engine import Prompt
 from pipeline.taggers.openai import OpenAI
 from pipeline.taggers.openai_server import Server
-from tests.benchmark.archive import films
+from tests.benchmark.archive import films, frames
 from tests.benchmark.command import tag
 from tests.benchmark.table import Figure, say
-from tests.media import media
 from tests.servers.started import ModelServer, paced
 
 FILMS, FRAMES = 100, 10
@@ -103,19 +97,11 @@ def _pace(asked: ModelServer) -> Pace:
 def _bodies(asked: ModelServer) -> list[dict[str, Any]]:
     """The bodies of all requests, ready to be sent: ten frames and the summary, over and over."""
     tagger = OpenAI(asked.model, Settings(openai_base_url=asked.url))
-    frames = _frames()
-    film = Film("", tuple(Captioned(frame.timestamp_s, json.loads(ANSWER)["caption"]) for frame in frames), 10.0)
-    prompts: list[Prompt] = [tagger._prompt(item) for item in (*frames, film)]
+    looked_at = frames("bikes.mp4", FRAMES)
+    captions = tuple(Captioned(frame.timestamp_s, json.loads(ANSWER)["caption"]) for frame in looked_at)
+    prompts = [tagger._prompt(item) for item in (*looked_at, Film("", captions, 10.0))]
     ready = [openai_wire.request(asked.model, prompt, openai_wire.messages(prompt.turns)) for prompt in prompts]
     return list(islice(cycle(ready), REQUESTS))
-
-
-def _frames() -> list[Frame]:
-    path = media("bikes.mp4")
-    with DecodeChild(deadline_s=60, memory_mb=4096, max_megapixels=200) as child:
-        info = child.probe(path)
-        targets = choose("uniform", info, (), FRAMES)
-        return list(child.frames(path, info, targets, media_id="", decoder="auto"))
 
 
 async def _ask(asked: ModelServer, bodies: list[dict[str, Any]]) -> None:

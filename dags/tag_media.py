@@ -33,12 +33,12 @@ def plan_batches(lake_run: str, params: dict[str, Any] | None = None) -> dict[st
     from pipeline.steps import plan
 
     planned = plan.plan_batches(asked(params), lake_run, conf.getint("core", "max_map_length"))
-    return {name: planned[name] for name in ("batches", "pool")}
+    return {name: planned.get(name) for name in ("batches", "pool")}
 
 
 @task
 def batches_for(pool: str, planned: dict[str, Any]) -> list[str]:
-    return planned["batches"] if planned["pool"] == pool else []
+    return planned["batches"] if (planned["pool"] or POOLS[0]) == pool else []
 
 
 @task(map_index_template="batch {{ task.op_kwargs['batch_id'] }}")

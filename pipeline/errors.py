@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -111,7 +112,8 @@ CODES: dict[str, Code] = {
     "answer_cut": Code("the model's answer ran into the limit", "raise SHOTLOG_ANSWER_TOKENS and use --retry-failed"),
     "answer_refused": Code("the model refused to answer", "try another model, or --retry-failed"),
     "context_too_small": Code(
-        "prompt and answer don't fit in the model's context", "lower SHOTLOG_MAX_PIXELS or SHOTLOG_ANSWER_TOKENS"
+        "prompt and answer don't fit in the model's context",
+        "say with SHOTLOG_CONTEXT_TOKENS what it holds, or lower SHOTLOG_MAX_PIXELS or SHOTLOG_ANSWER_TOKENS",
     ),
     "out_of_memory": Code("the GPU's memory is too small for one frame", "lower SHOTLOG_MAX_PIXELS"),
     # passing: everything around the bytes
@@ -157,10 +159,21 @@ def describe(code: str, detail: str = "") -> str:
     'the file ends early (41 of 250 frames): upload it again (the views hold what could be read, if anything)'
     """
     known = CODES[code]
-    seen = " ".join(detail.split())[:400]
+    # what a server or a library says may hold anything: halves of characters, terminal codes
+    legible = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c for c in detail)
+    seen = " ".join(legible.split())[:400]
     return f"{known.sentence}{f' ({seen})' if seen else ''}: {known.next_step}"
 
 
 def passing_codes() -> list[str]:
     """Codes whose media the next run tries again by itself."""
     return [code for code, known in CODES.items() if known.passing]
+
+
+def kept_codes() -> list[str]:
+    """Codes that leave the answered frames as good as they are: what is passing, and what a model did to one frame.
+
+    A trouble of the bytes may have spoilt what was decoded, so after it all is looked at again.
+    """
+    of_models = ("answer_invalid", "answer_cut", "answer_refused", "context_too_small", "out_of_memory")
+    return [*passing_codes(), *of_models, "tagger_refused"]

@@ -304,8 +304,8 @@ class MediaTags:
     model_s: float = 0.0
     frame_budget: int | None = None
     summary: str | None = None
-    summary_prompt_tokens: int = 0
-    summary_completion_tokens: int = 0
+    further_prompt_tokens: int = 0  # of the summary and of frames without an answer
+    further_completion_tokens: int = 0
 
     def __post_init__(self) -> None:
         if (self.status == "ok") == (self.error_code is not None):

@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from pipeline.errors import passing_codes
+from pipeline.errors import kept_codes, passing_codes
 from pipeline.model import Batch, MediaObject, Recipe
 
 LISTING = pa.schema(
@@ -40,6 +40,9 @@ MAX_BATCHES = 1000
 
 LOADING = 0.05
 """The share of a batch's time that loading the tagger may take."""
+
+MAX_WORTH = 50_000
+"""Frames: however long loading took (it may have waited for a GPU, or for a download), a batch is a task's work."""
 
 _UNLIMITED_FRAMES = 600
 """What a video counts for in a batch where --max-frames is all."""
@@ -86,6 +89,7 @@ def compare(con: duckdb.DuckDBPyConnection, listing: str, wish: Wish) -> dict[st
         "listing": listing,
         "recipe": wish.recipe.recipe_id,
         "passing": passing_codes(),
+        "kept": kept_codes(),
         "decoders": list(wish.decoders),
         "retag": wish.retag,
         "retry": wish.retry_failed,
@@ -160,7 +164,8 @@ SELECT
     state <> 'unchanged'
         OR (stale AND $retag)
         OR (unfinished AND (is_passing OR is_redecodable OR NOT is_given_up OR $retry)) AS todo,
-    CASE WHEN unfinished AND last.status = 'partial' AND last.recipe_id = $recipe AND is_passing
+    CASE WHEN unfinished AND last.status = 'partial' AND last.recipe_id = $recipe
+            AND last.error_code IN (SELECT unnest($kept::VARCHAR[]))
         THEN last.tagging_id END AS take_over
 FROM sorted_out
 """
@@ -231,7 +236,8 @@ def worth_loading(batch_frames: int, load_s: float, frame_s: float) -> int:
     >>> worth_loading(600, load_s=60, frame_s=0.5)
     2280
     """
-    return max(batch_frames, math.ceil(load_s * (1 / LOADING - 1) / frame_s)) if frame_s > 0 else batch_frames
+    worth = math.ceil(load_s * (1 / LOADING - 1) / frame_s) if frame_s > 0 else 0
+    return max(batch_frames, min(worth, MAX_WORTH))
 
 
 def batches(

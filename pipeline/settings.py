@@ -33,6 +33,9 @@ def _frame_limit(value: Any) -> Any:
     return None if isinstance(value, str) and value.lower() == "all" else value
 
 
+_SECRET = {"openai_api_key", "openai_base_url"}
+"""Never shown, not even where they are wrong."""
+
 OutputFormat = Literal["table", "csv", "json"]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
@@ -182,4 +185,5 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return str(unknown_name("setting", name, Settings.model_fields))
     about = Settings.model_fields[name.split(".")[0]].description if name.split(".")[0] in Settings.model_fields else ""
-    return f"{name} can't be {first['input']!r}: {first['msg'].lower()} ({about})"
+    given = "what was given" if name.split(".")[0] in _SECRET else repr(first["input"])
+    return f"{name} can't be {given}: {first['msg'].lower()} ({about})"

@@ -8,6 +8,7 @@ import json
 import math
 import sys
 import threading
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
@@ -135,7 +136,7 @@ def print_answer(pieces: Iterable[str], question: str, shown: Sequence[str], for
     """An answer to a question as it is written; as JSON or CSV when it is whole, with what was shown."""
     if form == "table":
         for piece in pieces:
-            sys.stdout.write(piece)
+            sys.stdout.write("".join(c for c in piece if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs")))
             sys.stdout.flush()
         sys.stdout.write("\n")
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The desk where a batch's answers come together: which media are open, what is missing, how each ended."""
+"""The desk where answers come together: which media are open, what is missing, how each ended, which batch is whole."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from pipeline.errors import MediaError
 from pipeline.lake.journal import Entry, Journal
-from pipeline.model import Frame, MediaObject, MediaTags, Recipe, TaggedFrame, Thumbnail
+from pipeline.model import Batch, Frame, MediaObject, MediaTags, Recipe, TaggedFrame, Thumbnail
 from pipeline.steps.media_in_hand import KEEP_EVERY_S, MediaInHand, Twin
 from pipeline.taggers.base import Answer, Film, Summary
 
@@ -23,25 +23,36 @@ class Desk:
     sum_up: takes a film whose summary `answered` will get; None where nobody sums films up.
     """
 
-    def __init__(
-        self, run_id: str, batch_id: str, recipe: Recipe, journal: Journal, on_finished: Callable[[MediaTags], None]
-    ) -> None:
-        self.finished: list[MediaTags] = []
-        self._run_id, self._batch_id, self._recipe = run_id, batch_id, recipe
+    def __init__(self, run_id: str, recipe: Recipe, journal: Journal, on_finished: Callable[[MediaTags], None]) -> None:
+        self._run_id, self._recipe = run_id, recipe
+        self._batches: dict[str, tuple[Batch, list[MediaTags]]] = {}
         self._journal, self._on_finished = journal, on_finished
         self.sum_up: Callable[[Film], None] | None = None
         self._open: dict[str, MediaInHand] = {}
         self._lock = threading.Lock()
 
-    def open(self, media: MediaObject, answered: Iterable[TaggedFrame]) -> MediaInHand | None:
+    def begin(self, batch: Batch) -> None:
+        """Expect the batch's media."""
+        with self._lock:
+            self._batches[batch.batch_id] = batch, []
+
+    def take_whole(self) -> list[tuple[Batch, list[MediaTags]]]:
+        """Batches whose media have all ended since, with their taggings: the desk forgets them."""
+        with self._lock:
+            whole = [each for each in self._batches.values() if len(each[0].objects) == len(each[1])]
+            for batch, _ in whole:
+                del self._batches[batch.batch_id]
+        return whole
+
+    def open(self, batch_id: str, media: MediaObject, answered: Iterable[TaggedFrame]) -> MediaInHand | None:
         """Take a media object in hand; None where an earlier try of this very batch has finished it."""
         entry = self._journal.find(media.media_id)
         if entry and (entry.etag, entry.recipe_id) == (media.etag, self._recipe.recipe_id):
-            if entry.finished and (entry.finished.run_id, entry.finished.batch_id) == (self._run_id, self._batch_id):
+            if entry.finished and (entry.finished.run_id, entry.finished.batch_id) == (self._run_id, batch_id):
                 self._done(entry.finished)
                 return None
             answered = [*answered, *entry.frames]
-        opened = MediaInHand(media, {frame.timestamp_s: frame for frame in answered})
+        opened = MediaInHand(batch_id, media, {frame.timestamp_s: frame for frame in answered})
         with self._lock:
             self._open[media.media_id] = opened
         return opened
@@ -78,7 +89,9 @@ class Desk:
             opened.model_s += answer.model_s
             thumbnail = opened.thumbnails.pop(frame.timestamp_s, None)
             if answer.tags is None:
-                opened.refused = MediaError(answer.error_code or "tagger_refused", answer.detail)
+                opened.refuse(MediaError(answer.error_code or "tagger_refused", answer.detail))
+                opened.failed_prompt_tokens += answer.prompt_tokens
+                opened.failed_completion_tokens += answer.completion_tokens
             else:
                 opened.answered[frame.timestamp_s] = TaggedFrame(
                     timestamp_s=frame.timestamp_s,
@@ -138,7 +151,7 @@ class Desk:
         opened.keep_at = time.monotonic() + max(KEEP_EVERY_S, took_s / MOST_OF_THE_TIME)
 
     def _finish(self, opened: MediaInHand) -> None:
-        tagging = opened.tagging(self._run_id, self._batch_id, self._recipe.recipe_id)
+        tagging = opened.tagging(self._run_id, self._recipe.recipe_id)
         media = opened.object
         with opened.journalling:
             opened.finished = True
@@ -149,5 +162,5 @@ class Desk:
 
     def _done(self, tagging: MediaTags) -> None:
         with self._lock:
-            self.finished.append(tagging)
+            self._batches[tagging.batch_id][1].append(tagging)
         self._on_finished(tagging)

@@ -31,6 +31,7 @@ class Twin:
 class MediaInHand:
     """Filled by its reader thread and by the answers, under the desk's lock; finished when both are done."""
 
+    batch_id: str
     object: MediaObject
     answered: dict[float, TaggedFrame]
     """By timestamp_s; begins with what an earlier, killed or partial, look has answered."""
@@ -52,6 +53,9 @@ class MediaInHand:
     read_to_end: bool = False
     trouble: MediaError | None = None
     refused: MediaError | None = None
+    """Of the frames without an answer; a passing cause where there is one, so that the next run asks again."""
+    failed_prompt_tokens: int = 0
+    failed_completion_tokens: int = 0
     summary: Summary | None = None
     keep_at: float = field(default_factory=lambda: time.monotonic() + KEEP_EVERY_S)
     journalling: threading.Lock = field(default_factory=threading.Lock)
@@ -70,6 +74,11 @@ class MediaInHand:
                 return Twin(moment, frame.frame_index)
         self.looked_at = (frame.timestamp_s, fingerprint)
         return None
+
+    def refuse(self, error: MediaError) -> None:
+        """Note a frame without an answer."""
+        if self.refused is None or CODES[error.code].passing:
+            self.refused = error
 
     def film(self) -> Film | None:
         """What there is to sum up: a video's captions, unless its next look will know better."""
@@ -114,7 +123,7 @@ class MediaInHand:
             return MediaError(self.summary.error_code, self.summary.detail)
         return None
 
-    def tagging(self, run_id: str, batch_id: str, recipe_id: str) -> MediaTags:
+    def tagging(self, run_id: str, recipe_id: str) -> MediaTags:
         """What goes into the lake, now that nothing more will come."""
         trouble, frames = self.problem(), self.frames()
         # a file that changed under the reader may have shown anything: nothing of it is kept
@@ -123,7 +132,7 @@ class MediaInHand:
         return MediaTags(
             tagging_id=uuid.uuid4().hex,
             run_id=run_id,
-            batch_id=batch_id,
+            batch_id=self.batch_id,
             recipe_id=recipe_id,
             object=self.object,
             status="ok" if trouble is None else "partial" if frames else CODES[trouble.code].status,  # type: ignore[arg-type]
@@ -138,8 +147,9 @@ class MediaInHand:
             frames=frames,
             frame_budget=self.frame_budget,
             summary=self.summary.text if self.summary else None,
-            summary_prompt_tokens=self.summary.prompt_tokens if self.summary else 0,
-            summary_completion_tokens=self.summary.completion_tokens if self.summary else 0,
+            further_prompt_tokens=self.failed_prompt_tokens + (self.summary.prompt_tokens if self.summary else 0),
+            further_completion_tokens=self.failed_completion_tokens
+            + (self.summary.completion_tokens if self.summary else 0),
             decode_s=self.decode_s,
             model_s=self.model_s,
         )

@@ -72,7 +72,7 @@ def plan(work: Workplace, lake: Lake, run_id: str, max_batches: int = MAX_BATCHE
         "run_id": run_id,
         "batches": batch_ids,
         "pool": work.settings.pool,
-        "frames_per_video": video_frames,
+        "frames_per_video": video_frames if tagger.summarises else None,
     }
     planned |= counts
     lake.transaction(lambda con: _record(con, planned))
@@ -132,6 +132,16 @@ def commit_finished(lake: Lake, run_id: str) -> list[Entry]:
             part = [replace(tagging, batch_id=part_id) for tagging in taggings]
             writer.commit_batch(lake, run_id, part_id, part)
     return unfinished
+
+
+def clear_done(lake: Lake, run_id: str) -> None:
+    """Clear what a finished run no longer needs. What earlier runs left answered of media that this one had nothing to
+    do with stays, for the run that looks at those."""
+    if any(Journal(lake, run_id).entries()):
+        for part in ("listing", "batches"):
+            lake.store.clear(lake.work_uri(run_id, part))
+    else:
+        clear_work(lake, run_id)
 
 
 def clear_work(lake: Lake, run_id: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.errors import LakeError, ShotlogError
 from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
-from pipeline.steps.plan import clear_work
+from pipeline.steps.plan import clear_done
 from pipeline.steps.workplace import Workplace
 
 PLANNED = ("listed", "new", "changed", "gone", "unchanged", "stale", "retried", "waiting", "unknown", "excluded")
@@ -38,7 +38,7 @@ def end_run(lake: Lake, run_id: str, *, interrupted: bool = False, error: Except
     reason = str(error) if isinstance(error, ShotlogError) else type(error).__name__
     writer.record_event(lake, run_id, state, {"error": reason} if error else None)
     if state == "finished":
-        clear_work(lake, run_id)
+        clear_done(lake, run_id)
     return run_summary(lake, run_id)
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
-from collections.abc import Generator
-from dataclasses import asdict, replace
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pipeline import context, sampling
@@ -28,14 +27,23 @@ WAIT_S = 0.05
 """After so long without a frame, the tagger hears that there is nothing just now."""
 
 
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """One media object to be read, and what was answered of it before."""
+
+    batch_id: str
+    media: MediaObject
+    answered: tuple[TaggedFrame, ...]
+
+
 class Readers:
-    """Reads a batch with `settings.workers` threads, each with a decoder process of its own.
+    """Reads batches, one after the other without a pause, with `settings.workers` threads, each with a decoder process.
 
     `stream()` yields every frame that isn't answered yet, of several media at a time, and the films to be summed up.
-    What happens to each media object is reported to the desk; what breaks the batch as a whole is raised from there.
+    What happens to each media object is reported to the desk; what breaks a batch as a whole is raised from there.
     """
 
-    def __init__(self, work: Workplace, batch: Batch, desk: Desk, tagger: Tagger) -> None:
+    def __init__(self, work: Workplace, batches: Iterable[Batch], desk: Desk, tagger: Tagger) -> None:
         self._work, self._desk = work, desk
         self._evidence_px = work.settings.thumbnail_px if tagger.looks and work.settings.thumbnails else 0
         self._max_pixels = tagger.identity.max_pixels
@@ -43,15 +51,12 @@ class Readers:
         self._handoff = Handoff()
         if tagger.summarises:
             desk.sum_up = self._handoff.put
-        self._todo: queue.SimpleQueue[tuple[MediaObject, tuple[TaggedFrame, ...]]] = queue.SimpleQueue()
-        lake = work.lake() if batch.unfinished else None
-        for media in batch.objects:
-            earlier = batch.unfinished.get(media.media_id)
-            self._todo.put((media, answered_frames(lake, earlier) if lake and earlier else ()))
-        count = min(work.settings.workers, len(batch.objects))
+        self._todo, self._taking = self._objects(batches), threading.Lock()
         self._stop = threading.Event()
         self._children: list[DecodeChild] = []
-        self._threads = [threading.Thread(target=self._run, name=f"reader-{n}", daemon=True) for n in range(count)]
+        self._threads = [
+            threading.Thread(target=self._run, name=f"reader-{n}", daemon=True) for n in range(work.settings.workers)
+        ]
 
     def stream(self) -> Generator[Look]:
         """Yield until every media object has ended; closing it early stops the readers."""
@@ -71,28 +76,43 @@ class Readers:
             for thread in self._threads:
                 thread.join()
 
+    def _objects(self, batches: Iterable[Batch]) -> Iterator[Todo]:
+        """Every media object with what an earlier look at it has answered."""
+        lake = None
+        for batch in batches:
+            self._desk.begin(batch)
+            for media in batch.objects:
+                earlier = batch.unfinished.get(media.media_id)
+                lake = lake or (self._work.lake() if earlier else None)
+                yield Todo(batch.batch_id, media, answered_frames(lake, earlier) if lake and earlier else ())
+
+    def _next(self) -> Todo | None:
+        with self._taking:
+            return None if self._stop.is_set() else next(self._todo, None)
+
     def _run(self) -> None:
-        settings = self._work.settings
         try:
-            with (
-                DecodeChild(
-                    deadline_s=settings.decode_deadline_s,
-                    memory_mb=settings.decode_memory_mb,
-                    max_megapixels=settings.max_megapixels,
-                ) as child,
-                scratch_folder() as folder,
-            ):
-                self._children.append(child)
-                while not self._stop.is_set():
-                    try:
-                        media, answered = self._todo.get_nowait()
-                    except queue.Empty:
-                        break
-                    opened = self._desk.open(media, answered)
-                    if opened:
-                        self._read(opened, child, folder)
+            if todo := self._next():
+                self._read_on(todo)
         except BaseException as error:
             self._handoff.put(error)
+
+    def _read_on(self, todo: Todo | None) -> None:
+        """Read this media object and all that no other thread takes."""
+        settings = self._work.settings
+        with (
+            DecodeChild(
+                deadline_s=settings.decode_deadline_s,
+                memory_mb=settings.decode_memory_mb,
+                max_megapixels=settings.max_megapixels,
+            ) as child,
+            scratch_folder() as folder,
+        ):
+            self._children.append(child)
+            while todo:
+                if opened := self._desk.open(todo.batch_id, todo.media, todo.answered):
+                    self._read(opened, child, folder)
+                todo = self._next()
 
     def _read(self, opened: MediaInHand, child: DecodeChild, folder: Path) -> None:
         """One media object from its bytes to its last frame. Its own troubles end here."""

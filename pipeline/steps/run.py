@@ -67,6 +67,5 @@ def _tag_batches(
     work: Workplace, lake: Lake, run_id: str, batch_ids: list[str], tagger: Tagger, watch: Watcher
 ) -> None:
     with entered(tagger) as load_s:
-        for number, batch_id in enumerate(batch_ids):
-            batch = read_batch(lake, run_id, batch_id)
-            look_at(work, lake, batch, tagger, watch.tagged, load_s=None if number else load_s)
+        batches = (read_batch(lake, run_id, batch_id) for batch_id in batch_ids)
+        look_at(work, lake, run_id, batches, tagger, watch.tagged, load_s=load_s)

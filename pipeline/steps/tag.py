@@ -1,4 +1,4 @@
-"""Step 3 of a run: look at a batch and commit what was seen in one transaction."""
+"""Step 3 of a run: look at batches and commit what was seen, one transaction a batch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.steps.desk import Desk
 from pipeline.steps.plan import read_batch
 from pipeline.steps.reading import Readers
 from pipeline.steps.workplace import Workplace
-from pipeline.taggers.base import Tagger
+from pipeline.taggers.base import Look, Tagger
 
 Watcher = Callable[[MediaTags], None]
 
@@ -29,12 +29,13 @@ def tag_batch(request: dict[str, Any], run_id: str, batch_id: str) -> dict[str, 
     """
     work = Workplace.of(request)
     lake = work.lake(read_only=False)
+    done: list[MediaTags] = []
     with lake.at_work(alone=False):
-        if writer.has_batch(lake, run_id, batch_id):
-            return summary([])
-        batch, tagger = read_batch(lake, run_id, batch_id), work.tagger()
-        with entered(tagger) as load_s:
-            return summary(look_at(work, lake, batch, tagger, load_s=load_s))
+        if not writer.has_batch(lake, run_id, batch_id):
+            batch, tagger = read_batch(lake, run_id, batch_id), work.tagger()
+            with entered(tagger) as load_s:
+                look_at(work, lake, run_id, [batch], tagger, done.append, load_s=load_s)
+    return summary(done)
 
 
 @contextmanager
@@ -48,32 +49,45 @@ def entered(tagger: Tagger) -> Iterator[float]:
 def look_at(
     work: Workplace,
     lake: Lake,
-    batch: Batch,
+    run_id: str,
+    batches: Iterable[Batch],
     tagger: Tagger,
-    watch: Watcher = lambda _: None,
+    watch: Watcher,
     *,
     load_s: float | None = None,
-) -> list[MediaTags]:
-    """Look at every media object of the batch and commit what was seen; `watch` hears of each as it ends.
+) -> None:
+    """Look at every media object of the batches in one stream, so that the tagger never waits between two of them, and
+    commit each batch when it is whole; `watch` hears of each media object as it ends.
 
-    load_s: what loading the tagger took, where it was loaded for this batch. Interrupted, it leaves all that was
-    answered in the journal; killed, all but the last seconds.
+    load_s: what loading the tagger took; it stands with the batch that is whole first. Interrupted, it leaves all that
+    was answered in the journal; killed, all but the last seconds.
     """
-    journal = Journal(lake, batch.run_id)
-    desk = Desk(batch.run_id, batch.batch_id, work.recipe(tagger), journal, watch)
-    readers = Readers(work, batch, desk, tagger)
+    journal = Journal(lake, run_id)
+    desk = Desk(run_id, work.recipe(tagger), journal, watch)
+    readers = Readers(work, batches, desk, tagger)
+
+    def commit() -> None:
+        nonlocal load_s
+        for batch, taggings in desk.take_whole():
+            writer.commit_batch(lake, run_id, batch.batch_id, taggings, load_s=load_s)
+            load_s = None
+            for media in batch.objects:
+                journal.drop(media.media_id)
+
+    def committing(stream: Iterable[Look]) -> Iterator[Look]:
+        for item in stream:
+            commit()
+            yield item
+
     try:
-        with closing(readers.stream()) as stream, closing(tagger.look(stream)) as answers:
+        with closing(readers.stream()) as stream, closing(tagger.look(committing(stream))) as answers:
             for answer in answers:
                 desk.answered(answer)
     except BaseException:
         with suppress(Exception):  # what broke it may also hinder this, and matters more
             desk.break_off()
         raise
-    writer.commit_batch(lake, batch.run_id, batch.batch_id, desk.finished, load_s=load_s)
-    for media in batch.objects:
-        journal.drop(media.media_id)
-    return desk.finished
+    commit()
 
 
 def summary(taggings: Iterable[MediaTags]) -> dict[str, int]:

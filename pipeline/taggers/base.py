@@ -19,13 +19,18 @@ from pipeline.model import Frame, FrameTags
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one frame: tags, or an error code of errors.CODES with a detail. model_s: time it took."""
+    """What came of one frame: tags, or an error code of errors.CODES with a detail. model_s: time it took.
+
+    prompt_tokens, completion_tokens: what an answer without tags took; tags have their own.
+    """
 
     frame: Frame
     tags: FrameTags | None = None
     error_code: str | None = None
     detail: str = ""
     model_s: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
     def __post_init__(self) -> None:
         if (self.tags is None) == (self.error_code is None):

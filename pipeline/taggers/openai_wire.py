@@ -162,7 +162,8 @@ def _ending(finish_reason: object, refusal: object, prompt: Prompt) -> tuple[str
 
 def _count(usage: object, name: str) -> int:
     number = getattr(usage, name, None)
-    return number if isinstance(number, int) and number > 0 else 0
+    # a count that no column holds is none
+    return number if type(number) is int and 0 < number < 2**31 else 0
 
 
 def piece(chunk: Any) -> tuple[str, str]:

@@ -76,7 +76,7 @@ class Prompts:
 
     def summary(self, film: Film, captions: Sequence[tuple[str, str]]) -> str:
         """What is asked of a whole video. captions: (timecode, text), ascending in time."""
-        lines = [f"[{moment}] {' '.join(_harmless(text).split())}" for moment, text in captions]
+        lines = [f"[{moment}] {one_line(text)}" for moment, text in captions]
         return _filled(
             self._body("summary", film.context),
             captions="\n".join(("<captions>", *lines, "</captions>")),
@@ -90,7 +90,7 @@ class Prompts:
 
     def repair(self, reason: str) -> str:
         """What is said after an answer that wasn't one. reason: an AnswerError's."""
-        return _filled(self.texts["repair"].body, reason=" ".join(_harmless(reason).split())[:300].rstrip("."))
+        return _filled(self.texts["repair"].body, reason=one_line(reason)[:300].rstrip("."))
 
     def _body(self, name: str, context: str) -> str:
         """A prompt with or without its paragraph about the context."""
@@ -114,6 +114,11 @@ def as_data(text: str) -> str:
     """
     cleaned = _harmless(text[: CONTEXT_CHARACTERS * 4]).strip()[:CONTEXT_CHARACTERS].rstrip()
     return f"<context>\n{cleaned}\n</context>" if cleaned else ""
+
+
+def one_line(text: str) -> str:
+    """A name, or another short text, as it may stand in a prompt."""
+    return " ".join(_harmless(text).split())
 
 
 def _harmless(text: str) -> str:

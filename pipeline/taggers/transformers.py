@@ -101,7 +101,12 @@ class TransformersEngine:
             elif reason := _unfit(prompt):
                 yield Completion(prompt, error_code="tagger_refused", detail=reason)
             else:
-                kind = self._loaded().kind(prompt, self._pixels())
+                loaded = self._loaded()
+                try:
+                    kind = loaded.kind(prompt, self._pixels())
+                except Exception as error:  # processors are made as their makers like
+                    yield Completion(prompt, error_code="tagger_refused", detail=_said(error))
+                    continue
                 waiting.setdefault(kind, []).append(prompt)
                 if len(waiting[kind]) >= self._batch():
                     yield from self._run(waiting.pop(kind))

@@ -17,7 +17,7 @@ from pipeline.settings import Settings
 from pipeline.taggers.base import Answer, Budget, Film, Look, Question, Summary, TaggerIdentity
 from pipeline.taggers.budget import CHARACTERS_A_TOKEN, TIMECODE_TOKENS
 from pipeline.taggers.engine import Completion, Engine, Prompt, Turn
-from pipeline.taggers.prompting import as_data, load_prompts
+from pipeline.taggers.prompting import as_data, load_prompts, one_line
 from pipeline.taggers.schema import SUMMARY, AnswerError, FrameSchema
 from pipeline.taggers.vocabulary import load_vocabulary
 
@@ -112,7 +112,8 @@ class VisionTagger:
         for name, moment, frame in question.moments:
             known = as_data(frame.context) if name not in told else ""
             told.add(name)
-            parts += [f"{known}\n{name} at {moment}:" if moment else f"{known}\n{name}:", frame.image]
+            called = one_line(name)
+            parts += [f"{known}\n{called} at {moment}:" if moment else f"{known}\n{called}:", frame.image]
         system = Turn("system", (question.system or self._prompts.answer(),))
         turns = (system, Turn("user", (*parts, question.text)))
         yield from self._engine.stream(Prompt(turns, max_tokens=self._settings.answer_tokens))
@@ -199,12 +200,14 @@ class VisionTagger:
 
 
 def _failed(asked: _Asked, code: str, detail: str) -> Answer | Summary:
-    if isinstance(asked.item, Frame):
-        return Answer(asked.item, error_code=code, detail=detail, model_s=asked.model_s)
-    return Summary(
-        asked.item,
+    about: Any = (
+        {"frame": asked.item, "detail": detail}
+        if isinstance(asked.item, Frame)
+        else {"film": asked.item, "detail": f"summary: {detail}"}
+    )
+    return (Answer if "frame" in about else Summary)(
+        **about,
         error_code=code,
-        detail=f"summary: {detail}",
         model_s=asked.model_s,
         prompt_tokens=asked.prompt_tokens,
         completion_tokens=asked.completion_tokens,

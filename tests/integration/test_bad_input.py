@@ -154,7 +154,7 @@ def check_said(done, code, sentence):
 
 
 WRONG = {  # exit code 2: wrong usage or settings, nothing was done
-    "unknown tagger": (["tag", "in", "--tagger", "bulitin"], "unknown tagger 'bulitin': known are builtin, null .*did"),
+    "unknown tagger": (["tag", "in", "--tagger", "bulitin"], "unknown tagger 'bulitin': known are .*did"),
     "unknown sampling": (
         ["tag", "in", "--sampling", "unifrom"],
         "unknown sampling policy 'unifrom': known are shots, ",
@@ -234,11 +234,11 @@ IMPOSSIBLE = {  # exit code 3: could not be done, finished work kept
     "no room": (["tag", "in", "--lake", "/proc/lake"], r"a lake can't be written at '/proc/lake' \(No such file or "),
     "a newer lake": (
         ["tag", "in", "--lake", "newer"],
-        "the lake at '.*/newer' has format 99, this shotlog knows 1: upgr",
+        "the lake at '.*/newer' has format 99, this shotlog knows 2: upgr",
     ),
     "a newer lake to ask": (
         ["runs", "--lake", "newer"],
-        "the lake at .* has format 99, this shotlog knows 1: upgrade sho",
+        "the lake at .* has format 99, this shotlog knows 2: upgrade sho",
     ),
     "another catalog": (
         ["runs", "--lake", "postgres"],

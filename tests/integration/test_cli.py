@@ -16,7 +16,7 @@ from demo.services import wait_until
 from tests.integration.doors import SHOTLOG, ask, environment, fill, rows, shotlog, tag
 
 SUMMARY = ("run_id", "listed", "new", "changed", "gone", "unchanged", "ok", "partial", "failed", "skipped", "frames")
-VERBS = ("tag", "sql", "runs")
+VERBS = ["ask", "models", "runs", "sql", "tag"]
 MANY = 100
 """Media of the runs that are interrupted or waited for: enough to be in the middle when a quarter is done."""
 

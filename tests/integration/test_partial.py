@@ -42,9 +42,10 @@ def break_off(request, code):
     work = Workplace.of(request)
     lake = work.lake(read_only=False)
     batch = read_batch(lake, run_id, batch_id)
-    desk = Desk(run_id, batch_id, work.recipe(work.tagger()), Journal(lake, run_id), lambda _: None)
+    desk = Desk(run_id, work.recipe(work.tagger()), Journal(lake, run_id), lambda _: None)
+    desk.begin(batch)
     (film,) = batch.objects
-    opened = desk.open(film, ())
+    opened = desk.open(batch_id, film, ())
     with DecodeChild(deadline_s=60, memory_mb=2000, max_megapixels=200) as child:
         opened.info = child.probe(media("bigbuckbunny.mp4"))
         targets_s = choose("uniform", opened.info, (), 60)[:2]
@@ -53,7 +54,8 @@ def break_off(request, code):
             desk.answered(Answer(frame, FrameTags(caption=KEPT, caption_source="template")))
         opened.decoder = child.decoder
     desk.read_to_end(opened, MediaError(code))
-    writer.commit_batch(lake, run_id, batch_id, desk.finished)
+    ((_, taggings),) = desk.take_whole()
+    writer.commit_batch(lake, run_id, batch_id, taggings)
     publish_run(request, run_id)
     lake.close()
 

@@ -35,8 +35,8 @@ def break_off(asked, run_id, batch_id):
     lake = work.lake(read_only=False)
     batch, ended = read_batch(lake, run_id, batch_id), []
     with work.tagger() as tagger:
-        desk = Desk(run_id, batch_id, work.recipe(tagger), Journal(lake, run_id), ended.append)
-        frames = Readers(work, batch, desk, tagger).stream()
+        desk = Desk(run_id, work.recipe(tagger), Journal(lake, run_id), ended.append)
+        frames = Readers(work, [batch], desk, tagger).stream()
         for answer in tagger.look(frames):
             desk.answered(answer)
             if ended:

@@ -179,3 +179,40 @@ def test_a_server_that_dies_midway_ends_the_run_and_keeps_what_was_finished(serv
     summary = tag(tmp_path / "lake", tmp_path / "in", **settings)
     assert ask(tmp_path / "lake", "SELECT status, count(*) FROM media GROUP BY ALL") == [("ok", 6)]
     assert summary["state"] == "finished" and server.asked[""] == 4 * 11, "the two pictures were kept"
+
+
+def test_of_several_causes_the_passing_one_decides_that_the_next_run_asks_again(server, settings, tmp_path):
+    meet(tmp_path / "in", "bikes.mp4", "bikes")
+    broken = [refuses(500, "Internal error", Retry_After="0.01")] * 6
+    server.replies["bikes"] = [GOOD, *broken, GOOD, says('{"caption": "A cu', finish_reason="length")]
+    one_by_one = {**settings, "openai_in_flight": 1}
+    tag(tmp_path / "lake", tmp_path / "in", **one_by_one)
+    assert statuses(tmp_path / "lake") == {"bikes": ("partial", "model_failed")}
+    spent = "SELECT prompt_tokens, completion_tokens FROM log.taggings ORDER BY tagged_at"
+    assert ask(tmp_path / "lake", spent) == [(9 * 11, 9 * 7)], "the answer that was cut was paid, too"
+    server.asked.clear()
+    tag(tmp_path / "lake", tmp_path / "in", **one_by_one)
+    assert server.asked == {"bikes": 3}, "two frames and the summary"
+
+
+def test_a_frame_that_failed_for_good_is_asked_again_alone_when_that_is_asked_for(server, settings, tmp_path):
+    meet(tmp_path / "in", "bikes.mp4", "bikes")
+    server.replies["bikes"] = [GOOD, says('{"caption": "A cu', finish_reason="length")]
+    tag(tmp_path / "lake", tmp_path / "in", **settings)
+    server.asked.clear()
+    tag(tmp_path / "lake", tmp_path / "in", **settings, retry_failed=True)
+    assert server.asked == {"bikes": 2}, "the frame, and the summary of what is now whole"
+    assert ask(tmp_path / "lake", "SELECT status, frames FROM media") == [("ok", 10)]
+
+
+def test_what_a_dead_run_kept_outlives_a_run_that_has_nothing_to_do_with_it(server, settings, tmp_path):
+    fill(tmp_path / "in", "bikes.mp4")
+    fill(tmp_path / "other", "coffee.png")
+    server.replies[""] = [GOOD] * 6 + [refuses(401, "Incorrect API key")] * 99
+    with pytest.raises(TaggerError):
+        tag(tmp_path / "lake", tmp_path / "in", **{**settings, "openai_in_flight": 1})
+    server.replies.clear()
+    tag(tmp_path / "lake", tmp_path / "other", **settings)
+    server.asked.clear()
+    tag(tmp_path / "lake", tmp_path / "in", **settings)
+    assert server.asked == {"": 10 - 6 + 1}, "four frames and the summary"

@@ -71,3 +71,9 @@ def test_an_unknown_name_lists_the_known_ones(name, sentence):
 @pytest.mark.parametrize("path", [path for path in MODULES if ">>> " in path.read_text("utf-8")], ids=module_name)
 def test_examples_in_docstrings_are_true(path):
     assert doctest.testmod(importlib.import_module(module_name(path))).failed == 0
+
+
+def test_a_detail_may_hold_anything_and_the_sentence_can_be_kept():
+    said = describe("answer_refused", "no \ud83d\x00\x1b[2J\u202e way")
+    said.encode()
+    assert "no [2J way" in said.replace("  ", " ")

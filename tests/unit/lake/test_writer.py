@@ -87,8 +87,8 @@ def test_tokens_are_counted_where_they_were_paid(lake):
         frames=(frame(0.0), frame(1.0), reused(2.0, from_s=1.0)),
         frame_budget=24,
         summary="A person, all the time.",
-        summary_prompt_tokens=900,
-        summary_completion_tokens=70,
+        further_prompt_tokens=900,
+        further_completion_tokens=70,
     )
     writer.commit_batch(lake, "run-1", "000000", [looked])
     assert rows(lake, "SELECT prompt_tokens, completion_tokens FROM timestamps ORDER BY timestamp_s") == [

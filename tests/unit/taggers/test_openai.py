@@ -535,7 +535,7 @@ def test_an_answer_comes_piece_by_piece(server):
 @pytest.mark.parametrize(
     "reply, sentence",
     [
-        (refuses(400, TOO_LONG), r"don't fit in the model's context \(400 This .*\): lower SHOTLOG_MAX_PIXELS"),
+        (refuses(400, TOO_LONG), r"don't fit in the model's context \(400 This .*\): say with SHOTLOG_CONTEXT_TOKENS"),
         (refuses(401, "no"), "refused the key"),
         (refuses(404, "no"), "doesn't serve"),
         (raw("<html>"), r"gave no answer \(an empty answer\): look at the server's log"),

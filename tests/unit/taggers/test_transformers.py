@@ -299,7 +299,7 @@ def test_a_prompt_that_leaves_no_room_for_an_answer_fails_alone(folder):
         assert [done[ticket].error_code for ticket in ("long", None)] == ["context_too_small"] * 2
         assert done["long"].detail == "the prompt takes 617 of 512 tokens" and done["short"].completion_tokens == 6
         with pytest.raises(
-            TaggerError, match=r"doesn't fit: the prompt takes 617 of 512 tokens\. lower SHOTLOG_MAX_PIX"
+            TaggerError, match=r"doesn't fit: the prompt takes 617 of 512 tokens\. say with SHOTLOG_CONTEXT"
         ):
             list(engine.stream(asked[0]))
 

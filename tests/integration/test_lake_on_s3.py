@@ -50,7 +50,7 @@ def test_a_lake_on_s3_finds_its_catalog_again_and_a_rerun_adds_nothing(first, s3
     lake = f"s3://{bucket}/lake"
     (catalog,) = (first / ".local/share/shotlog").glob("*.sqlite")
     identity = json.loads(s3.client().get_object(Bucket=bucket, Key="lake/lake.json")["Body"].read())
-    assert identity == {"lake_id": catalog.stem, "format": 1, "catalog": "sqlite"}
+    assert identity == {"lake_id": catalog.stem, "format": 2, "catalog": "sqlite"}
     before = keys(s3, bucket)
     again = json.loads(shotlog("tag", f"s3://{bucket}/archive/", "--lake", lake, *NULL, cwd=first, **s3.env).stdout)
     assert (again["unchanged"], again["ok"]) == (2, 0)

@@ -18,9 +18,12 @@ NAMES = ("busy", "batching", "tokens", "memory")
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmark", description=__doc__)
-    parser.add_argument("name", nargs="*", choices=NAMES, default=NAMES)
+    parser.add_argument("name", nargs="*", default=NAMES, help=", ".join(NAMES))
+    names = parser.parse_args().name
+    if unknown := set(names) - set(NAMES):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(NAMES)}")
     figures: list[Figure] = []
-    for name in parser.parse_args().name:
+    for name in names:
         say(name)
         run: Callable[[Path], list[Figure]] = import_module(f"tests.benchmark.{name}").run
         with tempfile.TemporaryDirectory(prefix="shotlog-bench-") as folder:

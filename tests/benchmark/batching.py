@@ -41,11 +41,11 @@ def run(folder: Path) -> list[Figure]:
     cost = together / alone - 1
     return [
         Figure(
-            f"Frames a second of the tiny model, in batches of {BATCH} over one at a time",
+            f"Frames a second of the tiny model on one thread, in batches of {BATCH} over one at a time",
             f"{per_second[1]:.1f} ÷ {per_second[0]:.1f} = {per_second[1] / per_second[0]:.1f}",
         ),
         Figure(
-            f"Time a frame in batches of {BATCH}: the tagger over processor and model in a bare loop",
+            f"CPU time a frame of it, in batches of {BATCH}: the tagger over processor and model in a bare loop",
             f"{together / FRAMES * 1000:.1f} ms ÷ {alone / FRAMES * 1000:.1f} ms: {cost:+.1%}",
             "≤ 10 %",
         ),

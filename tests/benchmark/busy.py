@@ -43,11 +43,10 @@ ANSWER = json.dumps(
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What the server counted between its first request and its last answer. most: the most it held at a time."""
+    """What the server counted between its first request and its last answer."""
 
     requests: int
     busy: float
-    most: int
 
     @property
     def rate(self) -> float:
@@ -91,7 +90,7 @@ def _pace(asked: ModelServer) -> Pace:
     counts = asked.counts()
     if counts["finished"] != REQUESTS:
         raise RuntimeError(f"{counts['finished']:.0f} requests, not {REQUESTS}")
-    return Pace(REQUESTS, counts["busy"], int(counts["most_held"]))
+    return Pace(REQUESTS, counts["busy"])
 
 
 def _bodies(asked: ModelServer) -> list[dict[str, Any]]:

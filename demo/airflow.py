@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -154,10 +153,9 @@ def _failure(task: dict[str, Any], run: Path) -> str:
 
 
 def _migrate(env: dict[str, str], log: Path) -> None:
-    with log.open("wb") as out:
-        done = subprocess.run([_bin("airflow"), "db", "migrate"], env=env, stdout=out, stderr=subprocess.STDOUT)
-    if done.returncode:
-        raise ServiceError(f"Airflow's database can't be made: {last_lines(log)}\n  log: {log}")
+    with running("making Airflow's database", [_bin("airflow"), "db", "migrate"], log, env, GRACE_S) as migration:
+        if migration.process.wait():
+            raise ServiceError(f"Airflow's database can't be made: {last_lines(log)}\n  log: {log}")
 
 
 def _bin(name: str) -> str:

@@ -204,6 +204,8 @@ def s3_server(folder: Path, *, log: Path | None = None) -> Iterator[S3]:
     command = [str(Path(sys.executable).with_name("weed")), "mini", f"-dir={data}", f"-s3.config={config}"]
     command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={s3}", f"-master.port={master}"]
     command += [f"-volume.port={volume}", f"-filer.port={filer}", f"-admin.port={admin}", "-webdav=false"]
+    # a bucket takes a volume; by itself weed would have one for each free GB of the disk
+    command += ["-volume.max=10000"]
     command += ["-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false"]
     endpoint = f"http://127.0.0.1:{s3}"
     with running("the S3 server", command, log or data / "weed.log") as service:

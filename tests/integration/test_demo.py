@@ -88,7 +88,7 @@ def test_an_interrupted_demo_stops_what_it_started(tmp_path: Path) -> None:
     process, below = started(["-m", "demo", "--tagger", "null"], tmp_path, "starting Airflow")
     process.send_signal(signal.SIGINT)
     assert process.wait() == 130
-    assert not living(below)
+    wait_until("the end of all", lambda: None if living(below) else True, seconds=30)
 
 
 def test_a_service_that_dies_is_said_with_its_log(tmp_path: Path) -> None:

@@ -4,12 +4,16 @@
 # make test      set up what the tests need, too, and run them all
 # make test-all  the same with many more seeds
 # make test-qwen the model families that README names, tiny, in .venv-qwen
+# make fuzz      damaged media by the thousand; FILES=1000 SEED=7: how many, and the first one's number
 # make bench     what the pipeline costs beside a model, as a table
+# make bench-peers  the same frames by others, each in an environment of its own under .venv-peers, as a table
 # make lint      ruff and mypy
 
 PYTHON ?= python3
 TAGGER ?= builtin
 PORT ?= 8080
+FILES ?= 100000
+SEED ?= 0
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,9 +21,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 PINS := pyproject.toml constraints.txt demo/seaweedfs.txt
 EXTRA := $(filter transformers openai,$(firstword $(subst :, ,$(TAGGER))))
 QWEN := .venv-qwen
+PEERS := datachain daft pixeltable ray_data
 FAMILIES := qwen2_vl qwen2_5_vl qwen3_vl smolvlm
 
-.PHONY: demo demo-up test test-all test-qwen bench lint
+.PHONY: demo demo-up test test-all test-qwen bench bench-peers fuzz lint
 
 demo: $(VENV)/.demo $(EXTRA:%=$(VENV)/.%)
 	@$(BIN)/python -m demo --tagger '$(TAGGER)'
@@ -40,6 +45,12 @@ test-qwen: $(QWEN)/.ready
 
 bench: $(VENV)/.test
 	@$(BIN)/python -m tests.benchmark
+
+bench-peers: $(VENV)/.test $(PEERS:%=.venv-peers/%/.ready)
+	@$(BIN)/python -m tests.benchmark.peers
+
+fuzz: $(VENV)/.test
+	@$(BIN)/python -m tests.fuzz --files '$(FILES)' --seed '$(SEED)'
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -69,6 +80,12 @@ $(QWEN)/.ready: $(PINS)
 	@$(QWEN)/bin/python -m pip --disable-pip-version-check -qq install -c $(QWEN)/constraints.txt setuptools
 	@$(QWEN)/bin/python -m pip --disable-pip-version-check -qq install --no-build-isolation \
 		-c $(QWEN)/constraints.txt torch==2.14.1 torchvision==0.29.1 -e '.[test,transformers]'
+	@touch $@
+
+.venv-peers/%/.ready: tests/benchmark/peers/%.txt
+	@echo "setting up .venv-peers/$* for 'make bench-peers': a minute and up to 0.9 GB, once"
+	@'$(PYTHON)' -m venv .venv-peers/$*
+	@.venv-peers/$*/bin/python -m pip --disable-pip-version-check -qq install -r $<
 	@touch $@
 
 define set_up

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pipeline import connect
 from pipeline.cli.output import print_rows
-from pipeline.model import DEFAULT_KINDS
+from pipeline.recipe import DEFAULT_KINDS
 from pipeline.steps.query import queries
 
 ASKED = ("archive", "people_and_bicycles", "what_failed")

@@ -6,9 +6,7 @@ sizes are bytes, pictures are RGB uint8 arrays of shape (height, width, 3).
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -21,16 +19,7 @@ if TYPE_CHECKING:
 MediaKind = Literal["image", "video"]
 Status = Literal["ok", "partial", "failed", "skipped"]
 
-METADATA_KINDS = ("categories", "participants", "actions", "scene", "tags", "rating")
-"""What a tagger can be asked for, by the names of the tables."""
-
-DEFAULT_KINDS = METADATA_KINDS[:-1]
-"""What it is asked for unless told otherwise: a rating is wanted by few, and costs tokens."""
-
 RATINGS = ("safe", "suggestive", "explicit", "violent")
-
-ANSWER_SCHEMA = 1
-"""Version of the answer's schema: part of every recipe, so a change makes older taggings stale."""
 
 
 def timecode(timestamp_s: float) -> str:
@@ -75,6 +64,10 @@ class MediaInfo:
 
     duration_s: up to the end of the last frame that can be shown, 0 for a still image.
     container_start_s, stream_start_s: raw start times; `timestamp_s` is measured from the former.
+    rotation: degrees counter-clockwise that set the picture upright (width and height are upright already), None
+        where that isn't known (pictures). hdr: transfer function of HDR, None for SDR.
+    audio_languages, subtitle_languages: one entry a track, as the file writes it, `und` where it says nothing;
+        empty: no such track; None: not known (stills). text_subtitles: whether a subtitle track is text, not pictures.
     fault: a code of errors.CODES that the scan found although frames can be read (truncated, corrupt), with
         fault_detail saying what was seen. An object with a fault is at most `partial`.
     """
@@ -91,8 +84,16 @@ class MediaInfo:
     start_timecode: str | None = None
     fault: str | None = None
     fault_detail: str = ""
+    rotation: int | None = None
+    hdr: Literal["pq", "hlg"] | None = None
+    audio_languages: tuple[str, ...] | None = None
+    subtitle_languages: tuple[str, ...] | None = None
+    text_subtitles: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("audio_languages", "subtitle_languages"):
+            if (languages := getattr(self, name)) is not None:
+                object.__setattr__(self, name, tuple(languages))  # JSON, on its way between processes, has lists
         if self.kind not in ("image", "video"):
             raise ValueError(f"kind must be image or video, got {self.kind!r}")
         if self.width <= 0 or self.height <= 0:
@@ -117,6 +118,27 @@ class Shot:
     def representative_s(self) -> float:
         """The moment that stands for the shot: its middle."""
         return (self.start_s + self.end_s) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Subtitle:
+    """One line of a subtitle track, as plain text on one line.
+
+    end_s: None where the file doesn't say. language: as the file writes it, `und` where it says nothing.
+    track: position of the track in MediaInfo.subtitle_languages, from 0.
+    """
+
+    start_s: float
+    end_s: float | None
+    text: str
+    language: str
+    track: int
+
+    def __post_init__(self) -> None:
+        if not self.text:
+            raise ValueError("a subtitle without text is none")
+        if self.end_s is not None and self.end_s < self.start_s:
+            raise ValueError(f"a subtitle can't end ({self.end_s}) before it starts ({self.start_s})")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -220,51 +242,6 @@ class TaggedFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """Everything that decides the answer; `recipe_id` is its hash. "What is stale?" compares these.
-
-    max_frames: None means no limit. Workers, thumbnails, deadlines don't decide an answer and aren't here.
-    """
-
-    tagger: str
-    model: str | None = None
-    revision: str | None = None
-    prompt_version: str | None = None
-    metadata: tuple[str, ...] = DEFAULT_KINDS
-    sampling: str = "uniform"
-    max_frames: int | None = 60
-    shot_detector: str | None = None
-    thresholds: tuple[tuple[str, float], ...] = ()
-    vocabulary: str | None = None
-    min_pixels: int | None = None
-    max_pixels: int | None = None
-    reuse_distance: int = 0
-    generation: tuple[tuple[str, float], ...] = ()
-    context: str | None = None
-    answer_schema: int = ANSWER_SCHEMA
-
-    def __post_init__(self) -> None:
-        if not self.metadata or set(self.metadata) - set(METADATA_KINDS):
-            raise ValueError(f"metadata must name some of {', '.join(METADATA_KINDS)}, got {self.metadata}")
-        if self.max_frames is not None and self.max_frames < 1:
-            raise ValueError(f"max_frames must be 1 or more, got {self.max_frames}")
-
-    @property
-    def recipe_id(self) -> str:
-        """16 hex digits of the SHA-256 of the recipe as sorted JSON.
-
-        A field that came later than the first lakes is left out while it is None, so that older recipes keep their ids.
-        """
-        told = {name: value for name, value in asdict(self).items() if value is not None or name in _ALWAYS_TOLD}
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
-
-
-_ALWAYS_TOLD = frozenset(
-    ("model", "revision", "prompt_version", "max_frames", "shot_detector", "vocabulary", "min_pixels", "max_pixels")
-)
-
-
-@dataclass(frozen=True, slots=True)
 class Batch:
     """Media objects that one task looks at and one transaction commits.
 
@@ -306,6 +283,7 @@ class MediaTags:
     summary: str | None = None
     further_prompt_tokens: int = 0  # of the summary and of frames without an answer
     further_completion_tokens: int = 0
+    subtitles: tuple[Subtitle, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.status == "ok") == (self.error_code is not None):

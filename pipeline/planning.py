@@ -17,7 +17,8 @@ import duckdb
 import pyarrow as pa
 
 from pipeline.errors import kept_codes, passing_codes
-from pipeline.model import Batch, MediaObject, Recipe
+from pipeline.model import Batch, MediaObject
+from pipeline.recipe import Recipe
 
 LISTING = pa.schema(
     [
@@ -31,7 +32,7 @@ LISTING = pa.schema(
 )
 
 _IMAGES = "jpg jpeg jpe jfif png gif webp tif tiff bmp heic heif avif"
-_VIDEOS = "mp4 m4v mov qt mkv webm avi mpg mpeg mpe m2v vob ts m2ts mts mxf wmv asf flv f4v 3gp 3g2 ogv dv y4m"
+_VIDEOS = "mp4 m4v mov qt mkv webm avi mpg mpeg mpe m2v vob ts m2ts mts mxf wmv asf rm rmvb flv f4v 3gp 3g2 ogv dv y4m"
 IMAGE_SUFFIXES = frozenset(f".{ending}" for ending in _IMAGES.split(" "))
 VIDEO_SUFFIXES = frozenset(f".{ending}" for ending in _VIDEOS.split(" "))
 

@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from pydantic_settings import TomlConfigSettingsSource as TomlSource
 
 from pipeline.errors import UsageError, unknown_name
-from pipeline.model import DEFAULT_KINDS, METADATA_KINDS
+from pipeline.recipe import DEFAULT_KINDS, METADATA_KINDS
 
 ENV_PREFIX = "SHOTLOG_"
 SETTINGS_FILE = Path("shotlog.toml")
@@ -89,7 +89,14 @@ class Settings(BaseSettings):
     openai_deadline_s: float = Field(
         120, gt=0, description="a request that takes longer, retries included, is given up"
     )
-    sampling: str = Field("uniform", description="which frames are looked at: uniform or shots")
+    sampling: str = Field(
+        "uniform", description="which frames are looked at: uniform, every:5s, shots, keyframes or shots+uniform"
+    )
+    shot_detector: str = Field("adaptive", description="who finds the cuts: adaptive or transnetv2")
+    better_frames: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="leave black, flat and frozen frames for a neighbour in the same shot (auto: with shots, not else)",
+    )
     metadata: Names = Field(DEFAULT_KINDS, description="metadata kinds to fill: " + ", ".join(METADATA_KINDS))
     max_frames: Annotated[int | None, BeforeValidator(_frame_limit)] = Field(
         60, ge=1, description="look at no more frames of one video than this; all lifts the limit"
@@ -107,6 +114,9 @@ class Settings(BaseSettings):
         120, gt=0, description="a decoder that takes longer than this plus the media's own seconds is killed"
     )
     decode_memory_mb: int = Field(4096, ge=256, description="a decoder process that takes more memory is killed")
+    pieces_from_mb: int = Field(
+        32, ge=0, description="of larger objects in S3 or on the web only the bytes are fetched that frames are made of"
+    )
     max_object_mb: int = Field(20_480, ge=1, description="objects larger than this are skipped")
     max_megapixels: float = Field(200, gt=0, description="pictures with more pixels than this are skipped")
     thumbnails: bool = Field(True, description="keep a small picture of every frame looked at")
@@ -119,6 +129,11 @@ class Settings(BaseSettings):
     def pool(self) -> str:
         """Where the batches of this tagger run: one that loads a model wants a GPU, or a CPU, to itself."""
         return GPU_POOL if self.tagger.startswith("transformers:") else POOLS[0]
+
+    @property
+    def picks_better(self) -> bool:
+        """Whether a frame that shows nothing is left for a better one."""
+        return self.better_frames == "on" or (self.better_frames == "auto" and self.sampling.startswith("shots"))
 
     @field_validator("metadata")
     @classmethod
@@ -168,7 +183,7 @@ def form() -> dict[str, dict[str, Any]]:
     fields: dict[str, dict[str, Any]] = {
         "sources": strings,
         "lake": text,
-        "sampling": {**text, "examples": ["uniform", "shots"]},
+        "sampling": {**text, "examples": ["uniform", "every:5s", "shots", "keyframes", "shots+uniform"]},
         "tagger": {**text, "examples": ["builtin", "transformers:NAME", "openai:MODEL", "null"]},
         "metadata": {**strings, "examples": list(METADATA_KINDS)},
         "max_frames": {**text, "pattern": "^(all|[1-9][0-9]*)?$"},

@@ -51,7 +51,11 @@ def tag(
     tagger: Annotated[
         str | None, typer.Option(help="Who looks: builtin, transformers:NAME, openai:MODEL or null.")
     ] = None,
-    sampling: Annotated[str | None, typer.Option(help="Which frames: uniform (one a second) or shots.")] = None,
+    sampling: Annotated[
+        str | None,
+        typer.Option(help="Which frames: uniform (one a second), every:5s, shots, keyframes, shots+uniform."),
+    ] = None,
+    shot_detector: Annotated[str | None, typer.Option(help="Who finds the cuts: adaptive or transnetv2.")] = None,
     metadata: Annotated[
         str | None, typer.Option(help="Kinds to fill, by comma: categories,participants,actions,scene,tags,rating.")
     ] = None,
@@ -87,6 +91,7 @@ def tag(
         lake=lake,
         tagger=tagger,
         sampling=sampling,
+        shot_detector=shot_detector,
         metadata=metadata,
         max_frames=max_frames,
         context=context,
@@ -122,8 +127,9 @@ def sql(
     """Ask the lake in SQL (DuckDB), read-only.
 
     Views: media, timestamps, shots, categories, participants, actions, scene, tags, rating,
-    thumbnails, failures, runs.
-    Named queries: archive, not_safe, people_and_bicycles, screen_time, stale, storyboard, top_labels, what_failed.
+    thumbnails, subtitles, failures, runs.
+    Named queries: archive, not_safe, people_and_bicycles, screen_time, stale, storyboard, top_labels, what_failed,
+    what_is_said.
 
     Examples:
 
@@ -157,7 +163,7 @@ def ask(
     media: Annotated[list[str], typer.Argument(metavar="MEDIA...", help="Images and videos: files, s3:// or https.")],
     tagger: Annotated[str | None, typer.Option(help="Who answers: transformers:NAME or openai:MODEL.")] = None,
     system: Annotated[str | None, typer.Option(help="A system prompt in the place of shotlog's own.")] = None,
-    sampling: Annotated[str | None, typer.Option(help="Which frames of a video: uniform or shots.")] = None,
+    sampling: Annotated[str | None, typer.Option(help="Which frames of a video: as `tag` has them.")] = None,
     max_frames: Annotated[str | None, typer.Option(help="Most frames of one video. [default: 60]")] = None,
     form: Format = None,
 ) -> None:

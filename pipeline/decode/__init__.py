@@ -46,7 +46,9 @@ def is_picture(info: MediaInfo) -> bool:
 
 
 def order(decoder: str, info: MediaInfo) -> list[str]:
-    """Names to ask for the frames of a file, in turn: the one that is asked for, all with `auto`.
+    """Names to ask for the frames of a file, in turn: the one that is asked for; with `auto` all that are exact on it.
+
+    decord proves by itself that it is (see there), but maps no HDR.
 
     Raises UsageError for an unknown name.
     """
@@ -54,7 +56,9 @@ def order(decoder: str, info: MediaInfo) -> list[str]:
         raise unknown_name("decoder", decoder, ["auto", *DECODERS])
     if is_picture(info):
         return [IMAGES]
-    return list(DECODERS) if decoder == "auto" else [decoder]
+    if decoder != "auto":
+        return [decoder]
+    return [PROBER] if info.hdr else list(DECODERS)
 
 
 def load(name: str) -> Decoder:

@@ -1,7 +1,7 @@
-"""The decoder process: `python -m pipeline.decode.child REPLY_FD PARENT_PID MEMORY_MB`.
+"""The decoder process: python -m pipeline.decode.child REPLY_FD SLOTS_FD SLOT_BYTES PARENT_PID MEMORY_MB
 
-Requests come on stdin, answers go to REPLY_FD, one request at a time. The other end is `worker.DecodeChild`.
-It may crash, hang and grow: nobody but that other end depends on it.
+Requests come on stdin, answers go to REPLY_FD and pictures into the slots, one request at a time. The other end is
+`worker.DecodeChild`. It may crash, hang and grow: nobody but that other end depends on it.
 """
 
 from __future__ import annotations
@@ -17,31 +17,64 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image
 
 from pipeline import decode
-from pipeline.decode.image import pictures
+from pipeline.decode import pieces, tracks
+from pipeline.decode.keyframes import keyframes
 from pipeline.decode.probe import probe
-from pipeline.decode.pyav import decoded
-from pipeline.decode.timeline import opened, timeline
-from pipeline.decode.wire import Message, receive, send
+from pipeline.decode.pyav import PyavDecoder
+from pipeline.decode.shot_pass import shot_pass
+from pipeline.decode.wire import Message, Slots, receive, send
 from pipeline.errors import MediaError
-from pipeline.model import MediaInfo
-from pipeline.shots import WIDTH_PX, find_shots
+from pipeline.model import Frame, MediaInfo
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _HEADROOM_MB = 2048
 """Address space that libraries and threads reserve without using it."""
 
 
-def main(reply_fd: int, parent_pid: int, memory_mb: int) -> None:
+class Desk:
+    """The child's end of the wire."""
+
+    def __init__(self, replies: BinaryIO, slots: Slots) -> None:
+        self._replies, self._slots = replies, slots
+        self._free, self._turn = set(range(Slots.COUNT)), 0
+
+    def request(self) -> Message | None:
+        """The next request; None when there will be no more."""
+        while (message := receive(sys.stdin.buffer.read)) is not None and "free" in message:
+            self._free.add(message["free"])
+        return message
+
+    def answer(self, message: Message, picture: np.ndarray | None = None) -> None:
+        """Send an answer, with a picture as soon as there is a slot for it."""
+        if picture is not None:
+            message |= {"slot": self._put(picture), "height": picture.shape[0], "width": picture.shape[1]}
+        send(self._replies, message)
+
+    def _put(self, picture: np.ndarray) -> int:
+        if picture.nbytes > self._slots.slot_bytes:
+            raise MediaError("too_many_pixels", f"{picture.shape[1]}×{picture.shape[0]} once its pixels are square")
+        slot, self._turn = self._turn, (self._turn + 1) % Slots.COUNT
+        while slot not in self._free:
+            message = receive(sys.stdin.buffer.read)
+            if message is None:
+                sys.exit()
+            self._free.add(message["free"])
+        self._free.remove(slot)
+        self._slots.put(slot, picture)
+        return slot
+
+
+def main(reply_fd: int, slots_fd: int, slot_bytes: int, parent_pid: int, memory_mb: int) -> None:
     """Serve until stdin closes."""
-    _limit(parent_pid, memory_mb)
+    _limit(parent_pid, memory_mb + (Slots.COUNT * slot_bytes >> 20))
     with os.fdopen(reply_fd, "wb") as replies:
-        send(replies, {"ready": True})
+        desk = Desk(replies, Slots(slots_fd, slot_bytes))
+        desk.answer({"ready": True})
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # up to here an import error is worth reading; libraries aren't
-        while (request := receive(sys.stdin.buffer.read)) is not None:
-            _answer(replies, request[0])
+        while (request := desk.request()) is not None:
+            _serve(desk, request)
 
 
 def _limit(parent_pid: int, memory_mb: int) -> None:
@@ -56,55 +89,82 @@ def _limit(parent_pid: int, memory_mb: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process itself
 
 
-def _answer(replies: BinaryIO, request: dict[str, Any]) -> None:
+def _serve(desk: Desk, request: Message) -> None:
     try:
-        for header, body in _DO[request.pop("do")](**request):
-            send(replies, header, body)
-        send(replies, {"end": True})
+        for message, picture in _DO[request.pop("do")](**request):
+            desk.answer(message, picture)
+        desk.answer({"end": True})
     except MediaError as error:
-        send(replies, {"error": error.code, "detail": error.detail})
+        desk.answer({"error": error.code, "detail": error.detail})
     except MemoryError:
-        send(replies, {"error": "decoder_memory", "detail": ""})
+        desk.answer({"error": "decoder_memory", "detail": ""})
     except OSError as error:
-        send(replies, {"error": "unreadable", "detail": error.strerror or ""})
+        desk.answer({"error": "unreadable", "detail": error.strerror or ""})
     except Exception as error:  # whatever a library makes of strange bytes
-        send(replies, {"error": "corrupt", "detail": f"{type(error).__name__}: {error}"})
+        desk.answer({"error": "corrupt", "detail": f"{type(error).__name__}: {error}"})
 
 
-def _probe(path: str, max_megapixels: float) -> Iterator[Message]:
-    yield {"info": asdict(probe(Path(path), max_megapixels=max_megapixels))}, b""
+Answers = Iterator[tuple[Message, np.ndarray | None]]
 
 
-def _shots(path: str, info: dict[str, Any]) -> Iterator[Message]:
-    known = MediaInfo(**info)
-    for shot in find_shots(_small_pictures(Path(path), known), known.duration_s):
-        yield {"shot": asdict(shot)}, b""
+def _probe(path: str, max_megapixels: float) -> Answers:
+    yield {"info": asdict(probe(Path(path), max_megapixels=max_megapixels))}, None
 
 
-def _small_pictures(path: Path, info: MediaInfo) -> Iterator[tuple[float, np.ndarray]]:
-    """(timestamp_s, small BGR) of every frame that can be decoded, in presentation order."""
-    width = min(info.width, WIDTH_PX)
-    height = max(2, round(info.height * width / info.width))
-    if decode.is_picture(info):
-        for timestamp_s, rgb in pictures(path):
-            yield timestamp_s, np.asarray(Image.fromarray(rgb).resize((width, height)))[:, :, ::-1].copy()
-        return
-    line = timeline(path)
-    with opened(path) as (container, stream):
-        for frame in decoded(container, stream, path.stat().st_size):
-            if frame.pts is not None and frame.pts >= line.pts[0]:
-                small = frame.reformat(width, height, "bgr24", interpolation="AREA")
-                yield line.seconds(frame.pts), small.to_ndarray()
+def _shots(path: str, info: dict[str, Any], detector: str) -> Answers:
+    for shot in shot_pass(Path(path), MediaInfo(**info), detector):
+        yield {"shot": asdict(shot)}, None
 
 
-def _frames(path: str, info: dict[str, Any], targets_s: list[float], decoder: str) -> Iterator[Message]:
+def _structure(path: str, there: list[pieces.Piece]) -> Answers:
+    yield {"pieces": pieces.structure(Path(path), there)}, None
+
+
+def _needed(path: str, targets_s: list[float]) -> Answers:
+    yield {"pieces": pieces.needed(Path(path), targets_s)}, None
+
+
+def _subtitles(path: str) -> Answers:
+    for subtitle in tracks.subtitles(Path(path)):
+        yield {"subtitle": asdict(subtitle)}, None
+
+
+def _keyframes(path: str, info: dict[str, Any], near_s: list[float]) -> Answers:
+    yield {"keyframes_s": keyframes(Path(path), MediaInfo(**info), near_s)}, None
+
+
+def _frames(path: str, info: dict[str, Any], targets_s: list[float], decoder: str) -> Answers:
     for frame in decode.load(decoder).frames(Path(path), MediaInfo(**info), targets_s):
-        height, width, _ = frame.image.shape
-        place = {"timestamp_s": frame.timestamp_s, "target_s": frame.target_s, "frame_index": frame.frame_index}
-        yield {"frame": place, "height": height, "width": width}, np.ascontiguousarray(frame.image).data.cast("B")
+        yield _told(frame)
 
 
-_DO: dict[str, Callable[..., Iterator[Message]]] = {"probe": _probe, "shots": _shots, "frames": _frames}
+def _frames_of_pieces(path: str, info: dict[str, Any], targets_s: list[float]) -> Answers:
+    left: list[float] = []
+
+    def swift() -> Iterator[Frame]:
+        nonlocal left
+        left = yield from PyavDecoder().swift(Path(path), MediaInfo(**info), targets_s)
+
+    for frame in swift():
+        yield _told(frame)
+    yield {"left_s": left}, None
+
+
+def _told(frame: Frame) -> tuple[Message, np.ndarray]:
+    place = {"timestamp_s": frame.timestamp_s, "target_s": frame.target_s, "frame_index": frame.frame_index}
+    return {"frame": place}, frame.image
+
+
+_DO: dict[str, Callable[..., Answers]] = {
+    "probe": _probe,
+    "structure": _structure,
+    "needed": _needed,
+    "shots": _shots,
+    "subtitles": _subtitles,
+    "keyframes": _keyframes,
+    "frames": _frames,
+    "frames_of_pieces": _frames_of_pieces,
+}
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:4]))
+    main(*map(int, sys.argv[1:6]))

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 from av.container import InputContainer
 
+from pipeline.decode.colour import hdr
 from pipeline.decode.containers import HEAD_BYTES, cut_short, sniff
 from pipeline.decode.geometry import Geometry
 from pipeline.decode.image import probe_image
-from pipeline.decode.pyav import decoded
-from pipeline.decode.timeline import Timeline, opened, timeline
+from pipeline.decode.pyav import Damage, decoded_from
+from pipeline.decode.timeline import Timeline
+from pipeline.decode.tracks import has_text, languages
+from pipeline.decode.video import video
 from pipeline.errors import MediaError
 from pipeline.model import MediaInfo
 
 
 def probe(path: Path, *, max_megapixels: float) -> MediaInfo:
-    """Kind, container, codec, upright size, real duration and start of one local file.
+    """Kind, container, codec, upright size, real duration, start and tracks of one local file.
 
     duration_s reaches to the end of the last frame whose bytes are there, whatever the header says; a file that
     ends early has fault "truncated". Raises MediaError: empty_file, not_media, no_video, no_frames, truncated,
@@ -26,36 +31,45 @@ def probe(path: Path, *, max_megapixels: float) -> MediaInfo:
         head = file.read(HEAD_BYTES)
     if not head:
         raise MediaError("empty_file")
-    return probe_image(path, max_megapixels=max_megapixels) or _probe_video(path, head, max_megapixels)
+    picture = probe_image(path, max_megapixels=max_megapixels)
+    if picture is None:
+        return _probe_video(path, head, max_megapixels)
+    # Nothing that Pillow plays has sound or subtitles.
+    return replace(picture, audio_languages=(), subtitle_languages=()) if picture.kind == "video" else picture
 
 
 def _probe_video(path: Path, head: bytes, max_megapixels: float) -> MediaInfo:
-    with opened(path) as (container, stream):
-        pixels = stream.codec_context.width * stream.codec_context.height
-        if pixels > max_megapixels * 1_000_000:
-            size = f"{stream.codec_context.width}×{stream.codec_context.height}"
-            raise MediaError("too_many_pixels", f"{size} of {max_megapixels:g} megapixels")
-        line = timeline(path)
-        missing = _missing(path, container, line)
-        first = next(decoded(container, stream, path.stat().st_size), None) if line.pts else None
-        if first is None:
-            raise MediaError("truncated", missing) if missing else MediaError("no_frames", f"{len(line.pts)} packets")
-        geometry = Geometry.of(first.rotation, stream.sample_aspect_ratio)
-        width, height = geometry.size(first.width, first.height)
-        return MediaInfo(
-            kind="video",
-            container=sniff(head) or container.format.name.split(",")[0],
-            codec=stream.codec_context.codec.canonical_name,
-            width=width,
-            height=height,
-            duration_s=max(0.0, line.seconds(line.end_pts)),
-            frame_rate=float(stream.average_rate) if stream.average_rate else None,
-            container_start_s=line.start_us / 1_000_000,
-            stream_start_s=float(line.pts[0] * line.time_base),
-            start_timecode=_timecode(container),
-            fault="truncated" if missing else None,
-            fault_detail=missing,
-        )
+    film = video(path)
+    container, stream, line = film.container, film.stream, film.line
+    pixels = stream.codec_context.width * stream.codec_context.height
+    if pixels > max_megapixels * 1_000_000:
+        size = f"{stream.codec_context.width}×{stream.codec_context.height}"
+        raise MediaError("too_many_pixels", f"{size} of {max_megapixels:g} megapixels")
+    missing = _missing(path, container, line)
+    first = next(decoded_from(stream, (packet for _, packet in film.packets()), Damage()), None) if line.pts else None
+    if first is None:
+        raise MediaError("truncated", missing) if missing else MediaError("no_frames", f"{len(line.pts)} packets")
+    geometry = Geometry.of(first.rotation, stream.sample_aspect_ratio)
+    width, height = geometry.size(first.width, first.height)
+    return MediaInfo(
+        kind="video",
+        container=sniff(head) or container.format.name.split(",")[0],
+        codec=stream.codec_context.codec.canonical_name,
+        width=width,
+        height=height,
+        duration_s=max(0.0, line.seconds(line.end_pts)),
+        frame_rate=float(stream.average_rate) if stream.average_rate else None,
+        container_start_s=line.start_us / 1_000_000,
+        stream_start_s=float(line.pts[0] * line.time_base),
+        start_timecode=_timecode(container),
+        fault="truncated" if missing else None,
+        fault_detail=missing,
+        rotation=geometry.rotation,
+        hdr=hdr(first),
+        audio_languages=languages(container.streams.audio),
+        subtitle_languages=languages(container.streams.subtitles),
+        text_subtitles=has_text(container),
+    )
 
 
 def _missing(path: Path, container: InputContainer, line: Timeline) -> str:
@@ -73,9 +87,14 @@ def _missing(path: Path, container: InputContainer, line: Timeline) -> str:
     return missing
 
 
+# SMPTE ST 12-1: hours, minutes, seconds and frames; a semicolon (or a full stop) before the frames means drop-frame.
+_TIMECODE = re.compile(r"\d\d:\d\d:\d\d[:;.]\d{2,3}")
+
+
 def _timecode(container: InputContainer) -> str | None:
     """The tape's own start timecode, which containers keep in one stream's or the file's metadata."""
     for metadata in (container.metadata, *(s.metadata for s in container.streams)):
-        if metadata.get("timecode"):
-            return metadata["timecode"]
+        for name, value in metadata.items():
+            if name.lower() == "timecode" and _TIMECODE.fullmatch(value):  # Matroska writes names in capitals
+                return value
     return None

@@ -1,23 +1,30 @@
-"""Decoding by PyAV: from the keyframe before a target, front to back, up to the last target."""
+"""Decoding by PyAV: of each group of pictures only what the frames asked for are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from heapq import heappop, heappush
+from itertools import chain, groupby
 from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from pipeline.decode import colour
 from pipeline.decode.geometry import Geometry
-from pipeline.decode.timeline import Timeline, is_cut, opened, packets, timeline
+from pipeline.decode.timeline import Key, Timeline, is_cut
+from pipeline.decode.video import Video, packets, video
 from pipeline.errors import MediaError
 from pipeline.model import Frame, MediaInfo
 
-_JUMP_S = 5.0
-"""Groups of pictures that nobody asked for are jumped over where this much of the film or more would be decoded
-for nothing. Less is decoded all the same: a seek costs too, and damage there is noticed."""
+SKIP = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4"})
+"""Codecs whose pictures say reliably whether others are made from them; those that aren't asked for are skipped."""
+
+_REST_S = 5.0
+"""Damage after the last target is looked for where no more than this of the film is left."""
 
 
 class PyavDecoder:
@@ -30,25 +37,123 @@ class PyavDecoder:
         """As base.Decoder.frames.
 
         A target whose frame is damaged, or lies among packets that failed to decode, gets none; after all
-        targets that follows as MediaError corrupt, also where the damage lies between them.
+        targets that follows as MediaError corrupt. Damage among frames that nobody asked for may go unseen.
         """
-        line = timeline(path)
+        left = yield from self.swift(path, info, targets_s)
+        if left:
+            yield from _plain(video(path), info, left)
+
+    def swift(self, path: Path, info: MediaInfo, targets_s: Sequence[float]) -> Generator[Frame, None, list[float]]:
+        """As `frames`, touching no packet that the frames aren't made of, up to the first trouble.
+
+        Returns the targets whose frames haven't come.
+        """
+        film = video(path)
+        line = film.line
         if not line.pts:
             raise MediaError(info.fault or "no_frames", info.fault_detail)
-        with opened(path) as (container, stream):
-            walk = _Walk(container, stream, line, path.stat().st_size)
-            last_index = -1
-            for target_s in targets_s:
-                frame = walk.on_screen(target_s)
-                if frame is None or frame.pts is None or line.index(frame.pts) == last_index:
-                    continue
-                last_index = line.index(frame.pts)
-                geometry = Geometry.of(frame.rotation, stream.sample_aspect_ratio)
-                image = geometry.upright(frame.to_ndarray(format="rgb24"))
-                yield Frame("", image, line.seconds(frame.pts), target_s, last_index)
-            walk.finish()
-            if walk.damage and not info.fault:  # of a file that ends early nothing else is expected
-                raise MediaError("corrupt", walk.damage.sentence(line))
+        wanted: dict[int, float] = {}  # pts of the frame on screen → the first moment that asks for it
+        for target_s in targets_s:
+            wanted.setdefault(line.pts[line.on_screen(target_s)], target_s)
+        if line.is_told:
+            for frame in _swift(film, list(wanted)):
+                yield _finished(film, frame, wanted.pop(frame.pts or 0))
+        return list(wanted.values())
+
+
+def _finished(film: Video, frame: VideoFrame, target_s: float) -> Frame:
+    geometry = Geometry.of(frame.rotation, film.stream.sample_aspect_ratio)
+    pts = frame.pts or 0
+    image = geometry.upright(colour.rgb(frame))
+    return Frame("", image, film.line.seconds(pts), target_s, film.line.index(pts))
+
+
+def _swift(film: Video, wanted: list[int]) -> Iterator[VideoFrame]:
+    """Yield the frames with these pts (ascending), up to the first trouble.
+
+    Each group of pictures is decoded from its keyframe to the last frame asked for. Where the decoder reports
+    anything wrong, or a frame doesn't come, nothing more is yielded: front to back may give more.
+    """
+    for key, group in groupby(wanted, film.line.key_before):
+        missing = list(group)
+        for frame in _group(film, key, missing):
+            if frame is None or frame.pts != next(iter(missing), None):
+                return
+            yield frame
+            del missing[0]
+        if missing:
+            return
+
+
+def _group(film: Video, key: Key, wanted: list[int]) -> Iterator[VideoFrame | None]:
+    """Frames of one group of pictures in the order in which they are shown; None where the decoder sees damage."""
+    decoder, numbers = film.stream.codec_context, film.line.numbers(wanted, key.number)
+    if len(numbers) < len(wanted):
+        return
+    skips = decoder.name in SKIP or _is_flat_hevc(decoder)
+    begun, asked = key == film.line.keys[0], {key.number, *numbers.values()}
+    try:
+        for number, packet in _fed(film, key.number, max(asked)):
+            decoder.skip_frame = "NONREF" if skips and number not in asked else "DEFAULT"
+            frames = decoder.decode(packet)
+            if frames and not begun and not _begins(frames[0], key):
+                yield None
+                return
+            begun = begun or bool(frames)
+            yield from _asked(frames, numbers)
+    except MemoryError:
+        raise
+    except av.error.FFmpegError:
+        yield None
+    finally:
+        decoder.skip_frame = "DEFAULT"
+
+
+def _fed(film: Video, first: int, last: int) -> Iterator[tuple[int, av.Packet | None]]:
+    """Packets from `first` to `last` with their numbers, then None: hand over what waits for its turn."""
+    for number, packet in film.packets(first):
+        yield number, packet
+        if number >= last:
+            break
+    yield last, None
+
+
+def _begins(frame: VideoFrame, key: Key) -> bool:
+    """Whether decoding began where the container says it can.
+
+    With intra refresh a "keyframe" is where the picture begins to heal, and some AVI call every frame one: what
+    comes after such a jump may be wrong, and no decoder says so.
+    """
+    return frame.pts == key.pts and frame.key_frame
+
+
+def _is_flat_hevc(decoder: VideoCodecContext) -> bool:
+    """Whether HEVC has one temporal layer: with more, what no picture of its own layer needs others may.
+
+    By hvcC, ISO/IEC 14496-15, 8.3.2.1: numTemporalLayers.
+    """
+    extra = decoder.extradata or b""
+    return decoder.name == "hevc" and len(extra) > 22 and extra[0] == 1 and extra[21] >> 3 & 7 == 1
+
+
+def _asked(frames: list[VideoFrame], numbers: dict[int, int]) -> Iterator[VideoFrame | None]:
+    for frame in frames:
+        if frame.is_corrupt:
+            yield None
+        elif frame.pts in numbers:
+            yield frame
+
+
+def _plain(film: Video, info: MediaInfo, targets_s: list[float]) -> Iterator[Frame]:
+    """Front to back through the whole file, with every frame decoded: slow, and right where anything is."""
+    walk = _Walk(film)
+    for target_s in targets_s:
+        frame = walk.on_screen(target_s)
+        if frame is not None:
+            yield _finished(film, frame, target_s)
+    walk.finish()
+    if walk.damage and not info.fault:  # of a file that ends early nothing else is expected
+        raise MediaError("corrupt", walk.damage.sentence(film.line))
 
 
 class Damage:
@@ -73,48 +178,65 @@ class Damage:
 def decoded(
     container: InputContainer, stream: VideoStream, size_bytes: int, damage: Damage | None = None
 ) -> Iterator[VideoFrame]:
-    """Frames in presentation order from where the container stands to its end.
+    """Frames in presentation order from where the container stands to its end; as `decoded_from`."""
+    whole = (packet for packet in packets(container, stream) if packet.size and not is_cut(packet, size_bytes))
+    return decoded_from(stream, whole, damage or Damage())
 
-    Empty packets and one that the end of the file cuts are left out. What can't be decoded is noted in
-    `damage`; a frame that the decoder itself calls corrupt is given and noted.
+
+def decoded_from(stream: VideoStream, whole: Iterator[av.Packet], damage: Damage) -> Iterator[VideoFrame]:
+    """Frames of these packets in presentation order.
+
+    What can't be decoded is noted in `damage`; a frame that the decoder itself calls corrupt is given and noted.
     """
-    for packet in packets(container, stream):
-        if is_cut(packet, size_bytes) or (packet.size == 0 and packet.dts is not None):
-            continue
-        pts = packet.pts if packet.pts is not None else packet.dts
+    for packet in chain(whole, [None]):
         try:
-            frames = packet.decode()
+            frames = stream.codec_context.decode(packet)
         except MemoryError:
             raise
         except av.error.FFmpegError:
-            if damage is not None and pts is not None:
+            pts = None if packet is None else packet.dts if packet.pts is None else packet.pts
+            if pts is not None:
                 damage.lost_pts.add(pts)
             continue
         for frame in frames:
-            if frame.is_corrupt and damage is not None and frame.pts is not None:
+            if frame.is_corrupt and frame.pts is not None:
                 damage.lost_pts.add(frame.pts)
             yield frame
 
 
-class _Walk:
-    """Goes through one video once, front to back, jumping over groups of pictures that nobody asked for."""
+def _in_turn(film: Video, damage: Damage) -> Iterator[VideoFrame]:
+    """All frames front to back. Where packets don't tell whose time is whose, the first to come has the earliest."""
+    line, waiting = film.line, list[int]()
+    shown, pts = line.packets.marked(shown=True), line.packets.column("pts")
 
-    def __init__(self, container: InputContainer, stream: VideoStream, line: Timeline, size_bytes: int) -> None:
-        self.container, self.stream, self.line, self.size_bytes = container, stream, line, size_bytes
-        self.damage = Damage()
-        self.seekable = True
-        self._jump_pts = _JUMP_S / line.time_base
-        self._run: Iterator[VideoFrame] | None = None
-        self._run_damage = Damage()
-        self._from_pts = line.pts[0]  # frames before it come from a group whose beginning wasn't read
+    def packets() -> Iterator[av.Packet]:
+        for number, packet in film.packets():
+            if shown[number] and pts[number] >= line.pts[0]:
+                heappush(waiting, int(pts[number]))
+            yield packet
+
+    for frame in decoded_from(film.stream, packets(), damage):
+        while waiting and waiting[0] in damage.lost_pts:
+            heappop(waiting)
+        if not line.is_told and waiting and (frame.pts is None or frame.pts >= line.pts[0]):
+            frame.pts = heappop(waiting)
+        yield frame
+
+
+class _Walk:
+    """Goes through one video once, front to back."""
+
+    def __init__(self, film: Video) -> None:
+        self.line, self.damage = film.line, Damage()
+        self._run = _in_turn(film, self.damage)
         self._held: VideoFrame | None = None  # the last frame that came
         self._next: VideoFrame | None = None  # one that came too early for the last target
 
     def on_screen(self, target_s: float) -> VideoFrame | None:
-        """The frame shown at target_s (targets ascend), None where it is damaged."""
-        wanted_pts = self.line.pts[self.line.on_screen(target_s)]
-        self._approach(wanted_pts)
-        while self._held is None or (self._held.pts or 0) < wanted_pts:
+        """The frame shown at target_s (targets ascend), None where it is damaged or was given before."""
+        wanted_pts, given = self.line.pts[self.line.on_screen(target_s)], self._held
+        # where two frames have one time, the second is the one on screen
+        while self._held is None or (self._held.pts or 0) < wanted_pts or not self.line.is_told:
             following = self._next or self._take()
             self._next = None
             if following is None:
@@ -123,57 +245,17 @@ class _Walk:
                 self._next = following
                 break
             self._held = following
-        self._keep_damage()
         held_pts = None if self._held is None else self._held.pts
         lost = held_pts is None or held_pts in self.damage.lost_pts or self.damage.between(held_pts, wanted_pts)
-        return None if lost else self._held
+        return None if lost or self._held is given else self._held
 
     def finish(self) -> None:
         """Decode what is left after the last target where that is little: it may be damaged."""
         reached_pts = self._held.pts if self._held is not None else None
-        if self._run is not None and self.line.end_pts - (reached_pts or self.line.pts[0]) <= self._jump_pts:
+        if self.line.seconds(self.line.end_pts) - self.line.seconds(reached_pts or self.line.pts[0]) <= _REST_S:
             for _ in self._run:
                 pass
-        self._keep_damage()
-
-    def _approach(self, wanted_pts: int) -> None:
-        """Begin at the keyframe before wanted_pts unless the walk is already past it."""
-        key = self.line.key_before(self.line.index(wanted_pts))
-        reached_pts = self._held.pts if self._held is not None else None
-        if self._run is None:
-            self._run = decoded(self.container, self.stream, self.size_bytes, self._run_damage)
-        if key is None or not self.seekable or key[0] - (reached_pts or self.line.pts[0]) <= self._jump_pts:
-            return
-        self._keep_damage()
-        self._held = self._next = None
-        self.container.seek(key[0], stream=self.stream, backward=True)
-        self._from_pts = key[0]
-        self._run = decoded(self.container, self.stream, self.size_bytes, self._run_damage)
 
     def _take(self) -> VideoFrame | None:
-        """The next frame that is whole because decoding began early enough for it."""
-        assert self._run is not None
-        for frame in self._run:
-            if frame.pts is None or frame.pts < self._from_pts:
-                continue
-            if self.seekable and self._from_pts > self.line.pts[0] and not self.line.holds(frame.pts):
-                return self._start_over()
-            if self._held is None and self.seekable and frame.pts > self._from_pts > self.line.pts[0]:
-                return self._start_over()
-            return frame
-        return None
-
-    def _start_over(self) -> VideoFrame | None:
-        """A jump didn't land where it should (no index, times that shift): go through the file without jumping."""
-        self.seekable = False
-        self._run_damage.lost_pts.clear()
-        self._held = self._next = None
-        self._from_pts = self.line.pts[0]
-        self.container.seek(self.line.keys[0][0], stream=self.stream, backward=True)
-        self._run = decoded(self.container, self.stream, self.size_bytes, self._run_damage)
-        return self._take()
-
-    def _keep_damage(self) -> None:
-        """Failures count only where decoding had begun early enough."""
-        self.damage.lost_pts.update(pts for pts in self._run_damage.lost_pts if pts >= self._from_pts)
-        self._run_damage.lost_pts.clear()
+        """The next frame of a group of pictures whose beginning is there."""
+        return next((f for f in self._run if f.pts is not None and f.pts >= self.line.pts[0]), None)

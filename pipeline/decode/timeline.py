@@ -2,84 +2,112 @@
 
 from __future__ import annotations
 
-import functools
+from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from fractions import Fraction
-from pathlib import Path
 
 import av
+import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
-
-from pipeline.decode.containers import HEAD_BYTES, cut_short, sniff
-from pipeline.errors import MediaError
-
-# What may read a file. Playlists (hls, dash, concat), devices, image sequences and network are not here: a text
-# file named .mp4 can't make the decoder open other files. Sound containers are, to tell "no picture" from "no media".
-_DEMUXERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,flv,asf,ogg,mxf,dv,rm,ivf,nut,wtv"
-    ",yuv4mpegpipe,mp3,wav,flac,aac,aiff,ac3,amr,caf,w64"
-)
-_OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """A local file and its video stream, ready to decode on one thread.
-
-    Cover pictures are no video. Raises MediaError not_media, truncated, corrupt or no_video.
-    """
-    try:
-        # "file:" and an absolute path keep a name such as "http:x" from being taken for an address.
-        container = av.open(f"file:{path.absolute()}", options=_OPTIONS, metadata_errors="replace")
-    except (av.error.FFmpegError, OSError) as error:
-        raise _unopened(path, error) from error
-    with container:
-        stream = _video(container)
-        stream.codec_context.thread_count = 1  # workers are many already; and errors stay with their packet
-        yield container, stream
-
-
-def _unopened(path: Path, error: Exception) -> MediaError:
-    with path.open("rb") as file:
-        kind = sniff(file.read(HEAD_BYTES))
-    said = getattr(error, "strerror", None) or str(error)
-    if kind is None or isinstance(error, av.error.ArgumentError):
-        return MediaError("not_media", said)
-    missing = cut_short(path)
-    return MediaError("truncated", missing) if missing else MediaError("corrupt", f"{kind}: {said}")
-
-
-def _video(container: InputContainer) -> VideoStream:
-    films = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-    if not films:
-        raise MediaError("no_video", container.format.name)
-    best = container.streams.best("video")
-    return best if isinstance(best, VideoStream) and best in films else films[0]
-
 
 TIE_S = 1e-6
 """A frame that begins this little after a moment is meant by it: containers give their start in microseconds."""
 
 
+_OWN_PTS, _KEY, _SHOWN = 1, 2, 4
+
+
+class Packets:
+    """Where the packets of one video stream lie and what they hold, in the order of the file, numbered from 0.
+
+    Columns, since a film has hundreds of thousands: pts and dts in units of the stream's time base (pts falls back
+    on dts), pos in the file (-1 where the container doesn't say), size and duration, and marks: has a pts of
+    its own, is a keyframe, is a frame that a player shows.
+    """
+
+    _COLUMNS = ("pts", "dts", "pos", "size", "duration", "marks")
+
+    def __init__(self, size_bytes: int) -> None:
+        self._size_bytes = size_bytes
+        self._raw = [array("q") for _ in self._COLUMNS]
+        self.cut = 0
+
+    def add(self, packet: av.Packet) -> None:
+        """Note the next packet of the file."""
+        cut = is_cut(packet, self._size_bytes)
+        self.cut += cut
+        for column, value in zip(self._raw, self.row(packet, cut), strict=True):
+            column.append(value)
+
+    def row(self, packet: av.Packet, cut: bool) -> tuple[int, ...]:
+        """A packet as it stands in the columns."""
+        pts = packet.pts if packet.pts is not None else packet.dts
+        dts = packet.dts if packet.dts is not None else pts
+        shown = pts is not None and packet.size > 0 and not packet.is_discard and not cut
+        marks = (packet.pts is not None) * _OWN_PTS | packet.is_keyframe * _KEY | shown * _SHOWN
+        pos = -1 if packet.pos is None else packet.pos
+        return pts or 0, dts or 0, pos, packet.size, packet.duration or 0, marks
+
+    def mark_keys(self, positions: set[int]) -> None:
+        """Call the packets that lie there keyframes, too."""
+        marks = self._raw[5]
+        for number in np.flatnonzero(np.isin(self.column("pos"), list(positions))):
+            marks[number] |= _KEY
+
+    def __len__(self) -> int:
+        return len(self._raw[0])
+
+    def column(self, name: str) -> np.ndarray:
+        """int64 (packets,)."""
+        return np.frombuffer(self._raw[self._COLUMNS.index(name)], np.int64)
+
+    def marked(self, *, shown: bool = False, key: bool = False, own_pts: bool = False) -> np.ndarray:
+        """bool (packets,): which have all of these marks."""
+        mask = own_pts * _OWN_PTS | key * _KEY | shown * _SHOWN
+        return (self.column("marks") & mask) == mask
+
+    def dts(self, number: int) -> int:
+        return self._raw[1][number]
+
+    def find(self, packet: av.Packet, last: int) -> int | None:
+        """Number of this packet, where it is `last` or one before it."""
+        row = self.row(packet, is_cut(packet, self._size_bytes))
+        for number in range(last, -1, -1):
+            if all(column[number] == value for column, value in zip(self._raw, row, strict=True)):
+                return number
+        return None
+
+
 @dataclass(frozen=True, slots=True)
+class Key:
+    """A frame at which decoding can begin. number: of its packet, in decoding order from 0."""
+
+    pts: int
+    number: int
+
+
+@dataclass(frozen=True)
 class Timeline:
     """The frames of one video in the order in which they are shown.
 
-    pts: presentation times in units of time_base. keys: (pts, dts) of the frames at which decoding can begin.
-    start_us: the container's start, the zero of every `timestamp_s`. end_pts: when the last frame goes.
-    cut: packets at the very end that hold fewer bytes than they should.
+    pts: presentation times in units of time_base. keys: where decoding can begin. start_us: the container's start,
+    the zero of every `timestamp_s`. end_pts: when the last frame goes. cut: packets at the very end that hold fewer
+    bytes than they should. packets: all, in decoding order. is_told: every frame's own packet can be named by its
+    time.
     """
 
     pts: list[int]
-    keys: list[tuple[int, int]]
+    keys: list[Key]
     time_base: Fraction
     start_us: int
     end_pts: int
     cut: int = 0
+    is_told: bool = False
+    shown: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64), repr=False)  # packet of each of pts
+    packets: Packets = field(default_factory=lambda: Packets(0), repr=False)
 
     def seconds(self, pts: int) -> float:
         """pts on the clock a player shows, correctly rounded."""
@@ -99,10 +127,16 @@ class Timeline:
         at = bisect_left(self.pts, pts)
         return at < len(self.pts) and self.pts[at] == pts
 
-    def key_before(self, index: int) -> tuple[int, int] | None:
-        """(pts, dts) of the last keyframe shown no later than frame `index`."""
-        at = bisect_right(self.keys, self.pts[index], key=lambda key: key[0]) - 1
-        return self.keys[at] if at >= 0 else None
+    def key_before(self, pts: int) -> Key:
+        """The last keyframe that lies and is shown no later than the frame at `pts`; the first where there is none."""
+        last = bisect_right(self.keys, self.shown[self.index(pts)], key=lambda key: key.number)
+        return next((key for key in reversed(self.keys[:last]) if key.pts <= pts), self.keys[0])
+
+    def numbers(self, wanted: Iterable[int], first: int) -> dict[int, int]:
+        """pts → number of its packet, from packet `first` on: where decoding that begins there finds each frame."""
+        pts, shown = self.packets.column("pts")[first:], self.packets.marked(shown=True)[first:]
+        at = np.flatnonzero(np.isin(pts, list(wanted)) & shown)
+        return {int(pts[n]): first + int(n) for n in at[::-1]}
 
 
 def is_cut(packet: av.Packet, size_bytes: int) -> bool:
@@ -110,53 +144,45 @@ def is_cut(packet: av.Packet, size_bytes: int) -> bool:
     return packet.is_corrupt and packet.pos is not None and packet.pos + packet.size >= size_bytes
 
 
-def timeline(path: Path) -> Timeline:
-    """Read all packets of a video once; the last file's answer is kept. Raises MediaError as `opened` does.
-
-    A video without any frame has an empty timeline.
-    """
-    stat = path.stat()
-    return _read(path.absolute(), stat.st_mtime_ns, stat.st_size)
-
-
-@functools.lru_cache(maxsize=1)
-def _read(path: Path, _mtime_ns: int, size_bytes: int) -> Timeline:
-    shown: list[tuple[int, int, int, bool]] = []  # pts, dts, duration, keyframe; in decoding order
-    cut = 0
-    with opened(path) as (container, stream):
-        for packet in packets(container, stream):
-            if is_cut(packet, size_bytes):
-                cut += 1
-            elif packet.size and not packet.is_discard:
-                pts = packet.pts if packet.pts is not None else packet.dts
-                if pts is not None:
-                    dts = packet.dts if packet.dts is not None else pts
-                    shown.append((pts, dts, packet.duration or 0, packet.is_keyframe))
-        start_us, rate, base = container.start_time, stream.average_rate, stream.time_base or Fraction(1, 1000)
+def timeline_of(packets: Packets, container: InputContainer, stream: VideoStream) -> Timeline:
+    """What all packets of a video say. A video without any frame has an empty timeline."""
+    start_us, rate, base = container.start_time, stream.average_rate, stream.time_base or Fraction(1, 1000)
+    # a keyframe that an edit list keeps from the screen is where decoding of what follows begins all the same
+    pts, keys = packets.column("pts"), packets.marked(key=True) & (packets.column("size") > 0)
+    shown = np.flatnonzero(packets.marked(shown=True))
     # A broadcast recording begins in the middle of a group of pictures: what comes before the first keyframe
     # was never whole and isn't a frame of this file.
-    first = next((n for n, packet in enumerate(shown) if packet[3]), None)
-    if first is not None:
-        shown = [p for p in shown[first:] if p[0] >= shown[first][0]]
-    shown.sort()
-    if not shown:
-        return Timeline([], [], base, start_us or 0, 0, cut)
-    times = [p[0] for p in shown]
-    last = shown[-1][2] or (times[-1] - times[-2] if len(times) > 1 else 0) or (round(1 / rate / base) if rate else 0)
-    keys = [(p[0], p[1]) for p in shown if p[3]]
+    if keys.any():
+        first = int(np.argmax(keys))
+        shown = shown[(shown >= first) & (pts[shown] >= pts[first])]
+    if not shown.size:
+        return Timeline([], [], base, start_us or 0, 0, packets.cut, packets=packets)
+    shown = shown[np.lexsort((packets.column("dts")[shown], pts[shown]))]
+    times: list[int] = pts[shown].tolist()
+    step = times[-1] - times[-2] if len(times) > 1 else 0
+    last = int(packets.column("duration")[shown[-1]]) or step or (round(1 / rate / base) if rate else 0)
     if start_us is None:
         start_us = round(times[0] * base * 1_000_000)
-    return Timeline(times, keys, base, start_us, times[-1] + last, cut)
+    return Timeline(
+        pts=times,
+        keys=[Key(int(pts[n]), int(n)) for n in np.flatnonzero(keys)],
+        time_base=base,
+        start_us=start_us,
+        end_pts=times[-1] + last,
+        cut=packets.cut,
+        is_told=_is_told(packets, stream, shown),
+        shown=shown,
+        packets=packets,
+    )
 
 
-def packets(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
-    """All packets up to the end, or up to where the container's structure breaks."""
-    demuxed = container.demux(stream)
-    while True:
-        try:
-            packet = next(demuxed, None)
-        except av.error.FFmpegError:
-            return
-        if packet is None:
-            return
-        yield packet
+def _is_told(packets: Packets, stream: VideoStream, shown: np.ndarray) -> bool:
+    """Where packets have no times of their own, their order is that of the frames if none looks ahead.
+
+    FFmpeg makes times up then (AVI): each packet has a later one than that before it, whatever the codec does.
+    """
+    pts = packets.column("pts")
+    ahead = stream.codec_context.has_b_frames > 0
+    if ahead and not (packets.marked(own_pts=True)[shown].all() and (np.diff(pts[np.sort(shown)]) < 0).any()):
+        return len(shown) == 1
+    return bool((np.diff(pts[shown]) > 0).all())

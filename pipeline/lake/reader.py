@@ -8,7 +8,8 @@ import duckdb
 
 from pipeline.lake.catalog import Lake
 from pipeline.lake.upgrade import columns
-from pipeline.model import METADATA_KINDS, FrameTags, Label, Participant, TaggedFrame, Thumbnail
+from pipeline.model import FrameTags, Label, Participant, TaggedFrame, Thumbnail
+from pipeline.recipe import METADATA_KINDS
 
 LABEL_KINDS = tuple(kind for kind in METADATA_KINDS if kind != "participants")
 """The kinds that are plain labels with a score."""

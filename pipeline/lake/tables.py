@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-FORMAT = 2
+FORMAT = 3
 """Version of the tables. A lake of a newer format is refused, one of an older is upgraded when it is written to."""
 
 _STRING, _FLOAT, _INT, _COUNT = pa.string(), pa.float64(), pa.int32(), pa.int64()
 _TIME = pa.timestamp("us", tz="UTC")
+_STRINGS = pa.list_(_STRING)
 _IDENTITY = [("tagging_id", _STRING), ("media_id", _STRING)]
 _REUSED = ("reused_from_s", _FLOAT)
 _LABEL = [*_IDENTITY, ("timestamp_s", _FLOAT), ("label", _STRING), ("score", _FLOAT), _REUSED]
@@ -53,6 +54,10 @@ TABLES: dict[str, pa.Schema] = {
             ("inherited_from", _STRING),
             ("tagged_at", _TIME),
             ("frame_budget", _INT),
+            ("rotation", _INT),
+            ("hdr", _STRING),
+            ("audio_languages", _STRINGS),
+            ("subtitle_languages", _STRINGS),
         ]
     ),
     "sightings": pa.schema(
@@ -100,12 +105,22 @@ TABLES: dict[str, pa.Schema] = {
     "thumbnails": pa.schema(
         [*_IDENTITY, ("timestamp_s", _FLOAT), ("image", pa.binary()), ("width", _INT), ("height", _INT)]
     ),
+    "subtitles": pa.schema(
+        [
+            *_IDENTITY,
+            ("start_s", _FLOAT),
+            ("end_s", _FLOAT),
+            ("text", _STRING),
+            ("language", _STRING),
+            ("track", _INT),
+        ]
+    ),
     "recipes": pa.schema([("recipe_id", _STRING), ("tagger", _STRING), ("recipe", _STRING), ("first_used_at", _TIME)]),
     "runs": pa.schema(
         [
             ("run_id", _STRING),
             ("kind", _STRING),
-            ("sources", pa.list_(_STRING)),
+            ("sources", _STRINGS),
             ("recipe_id", _STRING),
             ("request", _STRING),
             ("started_at", _TIME),

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from pipeline.lake.catalog import Lake
 from pipeline.lake.tables import TABLES
-from pipeline.model import METADATA_KINDS, MediaTags, Recipe, TaggedFrame, timecode
+from pipeline.model import MediaTags, TaggedFrame, timecode
+from pipeline.recipe import METADATA_KINDS, Recipe
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -93,6 +94,7 @@ def _rows(taggings: Sequence[MediaTags]) -> Rows:
             rows["shots"].append({**key, "shot_index": index, "score": shot.score, **times})
         for frame in tagging.frames:
             _add_frame(rows, key, frame)
+        rows["subtitles"] += [{**key, **asdict(subtitle)} for subtitle in tagging.subtitles]
     return rows
 
 
@@ -131,6 +133,7 @@ def _tagging_row(tagging: MediaTags) -> dict[str, Any]:
 _INFO_COLUMNS = (
     *("kind", "container", "codec", "width", "height", "duration_s", "frame_rate"),
     *("container_start_s", "stream_start_s", "start_timecode"),
+    *("rotation", "hdr", "audio_languages", "subtitle_languages"),
 )
 
 

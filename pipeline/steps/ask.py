@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import context, sampling
+from pipeline import context
 from pipeline.decode.worker import DecodeChild
 from pipeline.errors import MediaError, StoreError, TaggerError, UsageError
 from pipeline.model import Frame, MediaObject, timecode
 from pipeline.pictures import shrunk
 from pipeline.planning import kind_of
+from pipeline.steps.footage import Footage
 from pipeline.steps.workplace import Workplace
 from pipeline.taggers.base import Question, Tagger
 
@@ -104,15 +105,14 @@ def _room(work: Workplace, tagger: Tagger) -> int:
 
 def _frames(work: Workplace, child: DecodeChild, media: MediaObject, folder: Path, most: int) -> Iterator[Moment]:
     settings, store = work.settings, work.store(media.uri)
-    copy = store.fetch(media, folder)
-    sidecar = store.beside(media, settings.context_sidecar) if settings.context_sidecar else None
-    known = context.describe(settings.context, copy.metadata, settings.context_metadata, sidecar)
-    info = child.probe(copy.path)
-    is_video = info.kind == "video"
-    shots = tuple(child.shots(copy.path, info)) if is_video and settings.sampling in sampling.NEED_SHOTS else ()
-    count = most if settings.max_frames is None else min(most, settings.max_frames)
-    targets = sampling.choose(settings.sampling, info, shots, count)
-    name = media.uri.rpartition("/")[2]
-    for frame in child.frames(copy.path, info, targets, media_id=media.media_id, decoder=settings.decoder):
-        image = shrunk(frame.image, settings.max_pixels)
-        yield name, timecode(frame.timestamp_s) if is_video else None, replace(frame, image=image, context=known)
+    with Footage(settings, store, media, child=child, folder=folder) as footage:
+        sidecar = store.beside(media, settings.context_sidecar) if settings.context_sidecar else None
+        known = context.describe(settings.context, footage.copy.metadata, settings.context_metadata, sidecar)
+        info = footage.probe()
+        shots = footage.shots(info)
+        count = most if settings.max_frames is None else min(most, settings.max_frames)
+        name = media.uri.rpartition("/")[2]
+        for frame in footage.frames(info, shots, footage.targets(info, shots, count)):
+            image = shrunk(frame.image, settings.max_pixels)
+            moment = timecode(frame.timestamp_s) if info.kind == "video" else None
+            yield name, moment, replace(frame, image=image, context=known)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 
 from pipeline.errors import MediaError
 from pipeline.lake.journal import Entry, Journal
-from pipeline.model import Batch, Frame, MediaObject, MediaTags, Recipe, TaggedFrame, Thumbnail
+from pipeline.model import Batch, Frame, MediaObject, MediaTags, TaggedFrame, Thumbnail
+from pipeline.recipe import Recipe
 from pipeline.steps.media_in_hand import KEEP_EVERY_S, MediaInHand, Twin
 from pipeline.taggers.base import Answer, Film, Summary
 

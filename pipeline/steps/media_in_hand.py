@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from pipeline.errors import CODES, MediaError, describe
-from pipeline.model import Frame, MediaInfo, MediaObject, MediaTags, Shot, TaggedFrame, Thumbnail
+from pipeline.model import Frame, MediaInfo, MediaObject, MediaTags, Shot, Subtitle, TaggedFrame, Thumbnail
 from pipeline.pictures import Fingerprint, alike
 from pipeline.store.base import LocalCopy
 from pipeline.taggers.base import Captioned, Film, Summary
@@ -39,6 +39,7 @@ class MediaInHand:
     context: str = ""
     info: MediaInfo | None = None
     shots: tuple[Shot, ...] | None = None
+    subtitles: tuple[Subtitle, ...] = ()
     frame_budget: int | None = None
     decoder: str | None = None
     decode_s: float = 0.0
@@ -144,6 +145,7 @@ class MediaInHand:
             error_code=trouble.code if trouble else None,
             error=describe(trouble.code, trouble.detail) if trouble else None,
             shots=self.shots,
+            subtitles=self.subtitles,
             frames=frames,
             frame_budget=self.frame_budget,
             summary=self.summary.text if self.summary else None,

@@ -8,13 +8,14 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from pipeline import context, sampling
+from pipeline import context
 from pipeline.decode.worker import DecodeChild
 from pipeline.errors import MediaError, UsageError
 from pipeline.lake.reader import answered_frames
-from pipeline.model import Batch, Frame, MediaInfo, MediaObject, Shot, TaggedFrame
+from pipeline.model import Batch, Frame, MediaInfo, MediaObject, TaggedFrame
 from pipeline.pictures import fingerprint, shrunk, thumbnail
 from pipeline.steps.desk import Desk
+from pipeline.steps.footage import Footage
 from pipeline.steps.handoff import Handoff
 from pipeline.steps.media_in_hand import MediaInHand
 from pipeline.steps.scratch import scratch_folder
@@ -118,16 +119,18 @@ class Readers:
         """One media object from its bytes to its last frame. Its own troubles end here."""
         media, trouble = opened.object, None
         store = self._work.store(media.uri)
+        footage = Footage(self._work.settings, store, media, child=child, folder=folder, watch=self._watch)
         try:
             self._check_size(media.size_bytes)
-            opened.copy = store.fetch(media, folder, self._watch)
-            opened.context = self._context(opened, store)
-            self._decode(opened, child, opened.copy.path)
+            with footage:
+                opened.copy = footage.copy
+                opened.context = self._context(opened, store)
+                try:
+                    self._decode(opened, child, footage)
+                finally:
+                    opened.copy = footage.copy
         except MediaError as error:
             trouble = error
-        finally:
-            if opened.copy and opened.copy.path.parent == folder:
-                opened.copy.path.unlink(missing_ok=True)
         if opened.copy and store.changed(media):
             trouble = MediaError("object_changed")
         if not self._stop.is_set():
@@ -152,17 +155,14 @@ class Readers:
         sidecar = store.beside(opened.object, settings.context_sidecar) if settings.context_sidecar else None
         return context.describe(settings.context, copy.metadata, settings.context_metadata, sidecar)
 
-    def _decode(self, opened: MediaInHand, child: DecodeChild, path: Path) -> None:
-        settings, started = self._work.settings, time.monotonic()
+    def _decode(self, opened: MediaInHand, child: DecodeChild, footage: Footage) -> None:
+        started = time.monotonic()
         try:
-            info = opened.info = child.probe(path)
-            if settings.sampling in sampling.NEED_SHOTS and info.kind == "video":
-                opened.shots = tuple(child.shots(path, info))
-            opened.frame_budget = self._frame_budget(info, opened.shots, opened.context)
-            most = settings.max_frames if opened.frame_budget is None else opened.frame_budget
-            targets = sampling.choose(settings.sampling, info, opened.shots or (), most)
-            media_id = opened.object.media_id
-            for frame in child.frames(path, info, targets, media_id=media_id, decoder=settings.decoder):
+            info = opened.info = footage.probe()
+            shots = opened.shots = footage.shots(info)
+            opened.subtitles = footage.subtitles(info)
+            targets = self._targets(opened, footage)
+            for frame in footage.frames(info, shots, targets):
                 opened.decode_s += time.monotonic() - started
                 self._hand_over(opened, frame)
                 if self._stop.is_set():
@@ -172,14 +172,22 @@ class Readers:
             opened.decode_s += time.monotonic() - started
             opened.decoder = child.decoder
 
-    def _frame_budget(self, info: MediaInfo, shots: tuple[Shot, ...] | None, known: str) -> int | None:
+    def _targets(self, opened: MediaInHand, footage: Footage) -> list[float]:
+        """As many as are wanted, allowed, and fit into a summary."""
+        assert opened.info
+        targets = footage.targets(opened.info, opened.shots, self._work.settings.max_frames)
+        opened.frame_budget = self._frame_budget(opened.info, len(targets), opened.context)
+        if opened.frame_budget is not None and opened.frame_budget < len(targets):
+            targets = footage.targets(opened.info, opened.shots, opened.frame_budget)
+        return targets
+
+    def _frame_budget(self, info: MediaInfo, wanted: int, known: str) -> int | None:
         if self._budget is None or info.kind == "image":
             return None
         budget = asdict(self._budget)
         budget["prompt_tokens"] += len(known) // CHARACTERS_A_TOKEN
-        count = None if shots is None else len(shots)
         try:
-            return frame_budget(info.duration_s, count, self._work.settings.max_frames, **budget)
+            return frame_budget(info.duration_s, wanted, self._work.settings.max_frames, **budget)
         except UsageError as error:
             raise MediaError("context_too_small", str(error)) from error
 

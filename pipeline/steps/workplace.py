@@ -9,7 +9,7 @@ from typing import Any
 from pipeline import context, decode, sampling, shots
 from pipeline.errors import UsageError, unknown_name
 from pipeline.lake.catalog import Lake, open_lake
-from pipeline.model import Recipe
+from pipeline.recipe import Recipe
 from pipeline.settings import Settings, load_settings
 from pipeline.store import open_store, resolve_uri, scheme_of
 from pipeline.store.base import Store
@@ -35,6 +35,7 @@ class Workplace:
         """Raises UsageError for anything in the request that can't be meant."""
         settings = load_settings(**request)
         sampling.check_policy(settings.sampling)
+        shots.check_detector(settings.shot_detector)
         if settings.decoder not in (known := ("auto", *decode.DECODERS)):
             raise unknown_name("decoder", settings.decoder, known)
         lake_uri = _resolve(settings.lake).rstrip("/")
@@ -73,9 +74,10 @@ class Workplace:
             context=context.recipe_part(chosen) if tagger.summarises else None,
             reuse_distance=chosen.reuse_distance,
             metadata=chosen.metadata,
-            sampling=chosen.sampling,
+            sampling=sampling.canonical(chosen.sampling),
             max_frames=chosen.max_frames,
-            shot_detector=shots.DETECTOR if chosen.sampling in sampling.NEED_SHOTS else None,
+            shot_detector=shots.version(chosen.shot_detector) if sampling.needs_shots(chosen.sampling) else None,
+            better_frames=chosen.picks_better or None,
         )
 
     def decoders(self) -> tuple[str, ...]:

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LocalCopy:
-    """A media object's bytes as a local file. content_id: SHA-256 of the bytes. bytes_read: what was fetched.
+    """A media object's bytes as a local file. content_id: SHA-256 of the bytes; None where only some are there.
 
+    bytes_read: what was fetched; what broke off and was asked for again counts once.
     metadata: what its uploader said of it (S3's user metadata), keys in lower case; empty where a store keeps none.
     """
 
     path: Path
-    content_id: str
+    content_id: str | None
     bytes_read: int
     metadata: dict[str, str] = field(default_factory=dict)
 
@@ -37,7 +38,7 @@ SIDECAR_BYTES = 64 << 10
 """No more of a text beside a media object is read."""
 
 Watch = Callable[[int], None]
-"""Hears after every chunk how many bytes have come; what it raises ends the fetch."""
+"""Hears after every chunk how many bytes have come; what it raises ends the fetch, or the read of a range."""
 
 
 def unwatched(_bytes: int) -> None:
@@ -56,6 +57,24 @@ def digest(chunks: Iterable[bytes], watch: Watch, file: BinaryIO | None = None) 
     return sha256.hexdigest(), count
 
 
+class Ranges(Protocol):
+    """One version of one object, read in pieces. One thread at a time.
+
+    size_bytes: as listed. metadata: as LocalCopy's; empty until the first read.
+    """
+
+    size_bytes: int
+    metadata: dict[str, str]
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Exactly the bytes [start, stop), where 0 <= start < stop <= size_bytes (else ValueError).
+
+        Raises MediaError: object_changed where the object isn't the listed version any more, not_found, access_denied,
+        unreadable where the answer is anything but these bytes, and what the watch raises.
+        """
+        ...
+
+
 class Store(Protocol):
     """One place that holds objects. Safe to use from several threads."""
 
@@ -70,6 +89,15 @@ class Store(Protocol):
         """Bring one object's bytes to a local file (inside `folder`, or where it lies already).
 
         Raises MediaError: not_found, access_denied, unreadable, object_changed, bad_name, and what `watch` raises.
+        """
+        ...
+
+    def ranges(self, media: MediaObject, watch: Watch = unwatched) -> Ranges | None:
+        """A way to read one object in pieces, or None where that can't be or gains nothing: `fetch` it then.
+
+        watch: hears for each range anew how many of its bytes have come.
+
+        Raises MediaError as `fetch` does, where the store has to ask first.
         """
         ...
 

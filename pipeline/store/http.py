@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -17,7 +18,8 @@ from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_
 
 from pipeline.errors import MediaError, StoreError
 from pipeline.model import MediaObject
-from pipeline.store.base import LocalCopy, Watch, digest, unwatched
+from pipeline.store.base import LocalCopy, Ranges, Watch, digest, unwatched
+from pipeline.store.ranges import ObjectRanges, Sink, asked_for, check_answer, pour
 from pipeline.uris import media_id, stored_uri
 
 if TYPE_CHECKING:
@@ -76,16 +78,8 @@ class HttpStore:
 
     def fetch(self, media: MediaObject, folder: Path, watch: Watch = unwatched) -> LocalCopy:
         path = folder / f"{media.media_id}{media.suffix}"
-        url = self._urls.get(media.media_id)
-        if url is None:
-            raise MediaError("unreadable", "its URL was not among this run's sources")
-        try:
-            content_id = self._download(url, media.etag, path, watch)
-        except httpx.HTTPStatusError as error:
-            status = error.response.status_code
-            raise MediaError(_MEDIA_CODES.get(status, "unreadable"), f"HTTP {status}") from None
-        except (httpx.HTTPError, OSError) as error:
-            raise MediaError("unreadable", type(error).__name__) from None
+        with _reading():
+            content_id = self._download(self._url(media), media.etag, path, watch)
         return LocalCopy(path, content_id, path.stat().st_size)
 
     @_patiently
@@ -96,6 +90,51 @@ class HttpStore:
             if _etag(response.headers) != etag:
                 raise MediaError("object_changed")
             return digest(response.iter_bytes(), watch, file)[0]  # chunks as they come: a slow server is heard too
+
+    def ranges(self, media: MediaObject, watch: Watch = unwatched) -> Ranges | None:
+        """None where the server shows no range of an object when asked for one, or no ETag that names one version."""
+        url = self._url(media)
+
+        def source(start: int, stop: int, sink: Sink) -> dict[str, str]:
+            with _reading():
+                self._range(url, media, start, stop, sink)
+            return {}
+
+        with _reading():
+            serves = media.size_bytes > 0 and self._serves_ranges(url, media)
+        return ObjectRanges(media.size_bytes, source, watch) if serves else None
+
+    @_patiently
+    def _serves_ranges(self, url: str, media: MediaObject) -> bool:
+        """From a GET of the first byte: what a server says of itself in a header may be untrue."""
+        with self._client.stream("GET", url, headers={"Range": asked_for(0, 1)}) as response:
+            if response.status_code != 416:
+                response.raise_for_status()
+            if response.status_code != 206 or not response.headers.get("etag", "").startswith('"'):
+                return False  # a weak ETag (W/"…") may name several versions
+            if _etag(response.headers) != media.etag:
+                raise MediaError("object_changed")
+            return not _is_packed(response)
+
+    @_patiently
+    def _range(self, url: str, media: MediaObject, start: int, stop: int, sink: Sink) -> None:
+        """Give a range of one version of an object to the sink. Redirects are followed anew: their targets expire."""
+        headers = {"Range": asked_for(start, stop), "If-Match": f'"{media.etag}"'}
+        with self._client.stream("GET", url, headers=headers) as response:
+            if response.status_code in (412, 416):
+                raise MediaError("object_changed")
+            response.raise_for_status()
+            if response.headers.get("etag") != f'"{media.etag}"':  # of a server that knows no If-Match
+                raise MediaError("object_changed")
+            check_answer(response.status_code, response.headers.get("content-range"), start, stop, media.size_bytes)
+            if _is_packed(response):
+                raise MediaError("unreadable", "the server packs ranges")
+            pour(response.iter_raw(), start, stop, sink)
+
+    def _url(self, media: MediaObject) -> str:
+        if url := self._urls.get(media.media_id):
+            return url
+        raise MediaError("unreadable", "its URL was not among this run's sources")
 
     def changed(self, media: MediaObject) -> bool:  # noqa: ARG002
         """Never: `fetch` made a copy of one version."""
@@ -121,6 +160,22 @@ class HttpStore:
 
     def prepare(self, con: duckdb.DuckDBPyConnection) -> NoReturn:  # noqa: ARG002
         raise StoreError(_READ_ONLY)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Turn what httpx raises for one object into a code. Without its cause, which shows the URL and its signature."""
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        raise MediaError(_MEDIA_CODES.get(status, "unreadable"), f"HTTP {status}") from None
+    except (httpx.HTTPError, OSError) as error:
+        raise MediaError("unreadable", type(error).__name__) from None
+
+
+def _is_packed(response: httpx.Response) -> bool:
+    return response.headers.get("content-encoding", "identity") != "identity"
 
 
 def _etag(headers: httpx.Headers) -> str:

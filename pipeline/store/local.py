@@ -56,6 +56,9 @@ class LocalStore:
             raise MediaError("object_changed")
         return LocalCopy(path, content_id, size)
 
+    def ranges(self, media: MediaObject, watch: Watch = unwatched) -> None:
+        """None: a file is read where it lies, and any part of it."""
+
     def changed(self, media: MediaObject) -> bool:
         try:
             return _etag(Path(media.uri).stat()) != media.etag

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -22,7 +23,9 @@ from urllib3.exceptions import HTTPError
 
 from pipeline.errors import MediaError, StoreError
 from pipeline.model import MediaObject
-from pipeline.store.base import CHUNK_BYTES, SIDECAR_BYTES, LocalCopy, Watch, digest, unwatched
+from pipeline.store.base import CHUNK_BYTES, SIDECAR_BYTES, LocalCopy, Ranges, Watch, digest, unwatched
+from pipeline.store.parts import PART_BYTES, fetch_parts
+from pipeline.store.ranges import ObjectRanges, Sink, asked_for, check_answer, pour
 from pipeline.uris import stored_uri
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ _DENIED = {"AccessDenied", "403", "Forbidden"}
 _REFUSED = _DENIED | {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
 _MEDIA_CODES = dict.fromkeys(_MISSING, "not_found") | dict.fromkeys(("PreconditionFailed", "412"), "object_changed")
 _MEDIA_CODES |= dict.fromkeys(_REFUSED, "access_denied")
+_MEDIA_CODES |= dict.fromkeys(("InvalidRange", "416"), "object_changed")  # it has become shorter than listed
 
 _patiently = retry(
     # the body broke off; requests retry by themselves
@@ -83,22 +87,48 @@ class S3Store:
                         )
 
     def fetch(self, media: MediaObject, folder: Path, watch: Watch = unwatched) -> LocalCopy:
-        bucket, key = _split(media.uri)
         path = folder / f"{media.media_id}{media.suffix}"
         with _reading():
-            content_id, metadata = self._download(bucket, key, media.etag, path, watch)
+            if media.size_bytes > PART_BYTES:
+                content_id, metadata = fetch_parts(partial(self._range, media), media.size_bytes, path, watch)
+            else:
+                content_id, metadata = self._download(media, path, watch)
         if path.stat().st_size != media.size_bytes:
             raise MediaError("unreadable", f"{path.stat().st_size} of {media.size_bytes} bytes")
         return LocalCopy(path, content_id, media.size_bytes, metadata)
 
     @_patiently
-    def _download(self, bucket: str, key: str, etag: str, path: Path, watch: Watch) -> tuple[str, dict[str, str]]:
+    def _download(self, media: MediaObject, path: Path, watch: Watch) -> tuple[str, dict[str, str]]:
         """Stream one version of an object into a file; returns its SHA-256 and its user metadata."""
-        answer = self._client.get_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"')
+        bucket, key = _split(media.uri)
+        answer = self._client.get_object(Bucket=bucket, Key=key, IfMatch=f'"{media.etag}"')
         body = answer["Body"]
         with body, path.open("wb") as file:
             content_id, _ = digest(body.iter_chunks(CHUNK_BYTES), watch, file)
-        return content_id, {name.lower(): _decoded(value) for name, value in answer["Metadata"].items()}
+        return content_id, _metadata(answer)
+
+    def ranges(self, media: MediaObject, watch: Watch = unwatched) -> Ranges | None:
+        def source(start: int, stop: int, sink: Sink) -> dict[str, str]:
+            with _reading():
+                return self._range(media, start, stop, sink)
+
+        return ObjectRanges(media.size_bytes, source, watch) if media.size_bytes else None
+
+    @_patiently
+    def _range(self, media: MediaObject, start: int, stop: int, sink: Sink) -> dict[str, str]:
+        """Give a range of one version of an object to the sink; returns its user metadata."""
+        bucket, key = _split(media.uri)
+        answer = self._client.get_object(
+            Bucket=bucket, Key=key, IfMatch=f'"{media.etag}"', Range=asked_for(start, stop)
+        )
+        body = answer["Body"]
+        with body:  # unread or not, its connection is given back or closed
+            if answer["ETag"].strip('"') != media.etag:  # of a server that knows no If-Match
+                raise MediaError("object_changed")
+            status = answer["ResponseMetadata"]["HTTPStatusCode"]
+            check_answer(status, answer.get("ContentRange"), start, stop, media.size_bytes)
+            pour(body.iter_chunks(CHUNK_BYTES), start, stop, sink)
+        return _metadata(answer)
 
     def beside(self, media: MediaObject, ending: str) -> bytes | None:
         """AWS says "access denied" of a key that isn't there to whom no policy lets list the whole bucket (a condition
@@ -227,6 +257,10 @@ def _reading() -> Iterator[None]:
     except (BotoCoreError, HTTPError, OSError) as error:
         code = "access_denied" if _lacks_credentials(error) else "unreadable"
         raise MediaError(code, type(error).__name__) from error
+
+
+def _metadata(answer: Any) -> dict[str, str]:
+    return {name.lower(): _decoded(value) for name, value in answer["Metadata"].items()}
 
 
 def _decoded(value: str) -> str:

@@ -16,7 +16,8 @@ from importlib import resources
 from pathlib import Path
 
 from pipeline.errors import UsageError, unknown_name
-from pipeline.model import METADATA_KINDS, timecode
+from pipeline.model import timecode
+from pipeline.recipe import METADATA_KINDS
 from pipeline.taggers.base import Film
 from pipeline.taggers.vocabulary import Vocabulary
 

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
-from pipeline.model import METADATA_KINDS, RATINGS, FrameTags, Label, Participant
+from pipeline.model import RATINGS, FrameTags, Label, Participant
+from pipeline.recipe import METADATA_KINDS
 from pipeline.taggers.parse import LOOSE, AnswerError, first_fault, json_object, prose
 from pipeline.taggers.vocabulary import Vocabulary, spelled
 from pipeline.taggers.words import is_unknown

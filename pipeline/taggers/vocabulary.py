@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UsageError, unknown_name
-from pipeline.model import METADATA_KINDS
+from pipeline.recipe import METADATA_KINDS
 from pipeline.taggers.words import LONGEST, normal
 
 KINDS = tuple(kind for kind in METADATA_KINDS if kind != "rating")

@@ -14,7 +14,8 @@ from typing import Any
 
 from PIL import Image
 
-from pipeline.model import DEFAULT_KINDS, Frame
+from pipeline.model import Frame
+from pipeline.recipe import DEFAULT_KINDS
 from pipeline.settings import Settings
 from pipeline.taggers.base import Answer
 from pipeline.taggers.engine import Prompt

@@ -17,7 +17,7 @@ from pipeline.taggers.base import Captioned, Film
 from pipeline.taggers.openai import OpenAI
 from pipeline.taggers.openai_server import Server
 from tests.benchmark.archive import films, frames
-from tests.benchmark.command import tag
+from tests.benchmark.command import asking, tag
 from tests.benchmark.table import Figure, say
 from tests.servers.started import ModelServer, paced
 
@@ -62,7 +62,7 @@ def run(folder: Path) -> list[Figure]:
         bare = _pace(asked)
     say("  the whole command")
     with server(folder) as asked:
-        done = tag(folder, source, asked, max_frames=FRAMES, openai_in_flight=IN_FLIGHT)
+        done = tag(folder, source, **asking(asked), max_frames=FRAMES, openai_in_flight=IN_FLIGHT)
         tagged = _pace(asked)
     whole = tagged.requests / done.seconds
     return [

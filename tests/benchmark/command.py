@@ -1,13 +1,15 @@
-"""`shotlog tag` as a process of its own, timed."""
+"""A command as a process of its own, timed: `shotlog tag` above all."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from demo.services import plain_environment
@@ -26,30 +28,48 @@ class Done:
 
 def tag(
     folder: Path,
-    source: Path,
-    server: ModelServer,
+    source: Path | str,
+    tagger: str,
     *,
     watch: Callable[[subprocess.Popen[str]], None] = lambda _: None,
+    environment: Mapping[str, str] = MappingProxyType({}),
     **settings: Any,
 ) -> Done:
     """Tag a folder into a new lake; watch is called once it has started. Raises RuntimeError where it fails."""
-    told = {"openai_base_url": server.url, **settings}
-    environment = {f"SHOTLOG_{name.upper()}": str(value) for name, value in told.items()}
-    began = time.monotonic()
-    process = subprocess.Popen(
-        [SHOTLOG, "tag", source, "--lake", folder / f"lake-{began}", "--tagger", f"openai:{server.model}"],
-        cwd=folder,
-        env={**plain_environment(), "HOME": str(folder), **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        watch(process)
-        _, said = process.communicate()
-    finally:
-        process.kill()
-        process.wait()
+    told = {f"SHOTLOG_{name.upper()}": str(value) for name, value in settings.items()}
+    lake = folder / f"lake-{time.monotonic()}"
+    command = [str(SHOTLOG), "tag", str(source), "--lake", str(lake), "--tagger", tagger]
+    home = {"HOME": str(folder)}
+    return timed(command, folder, watch=watch, environment={**plain_environment(), **home, **environment, **told})
+
+
+def asking(server: ModelServer) -> dict[str, Any]:
+    """The arguments of `tag` that make a server answer."""
+    return {"tagger": f"openai:{server.model}", "openai_base_url": server.url}
+
+
+def timed(
+    command: Sequence[str],
+    folder: Path,
+    *,
+    watch: Callable[[subprocess.Popen[str]], None] = lambda _: None,
+    environment: Mapping[str, str] | None = None,
+) -> Done:
+    """Run a command in a folder and time it from its start to its end. Raises RuntimeError where it fails."""
+    with tempfile.TemporaryFile("w+") as stderr:
+        began = time.monotonic()
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=stderr, text=True
+        )
+        try:
+            watch(process)
+            process.wait()
+            seconds = time.monotonic() - began
+        finally:
+            process.kill()
+            process.wait()
+        stderr.seek(0)
+        said = stderr.read()
     if process.returncode:
-        raise RuntimeError(f"shotlog tag ended with {process.returncode}: {said}")
-    return Done(time.monotonic() - began, said)
+        raise RuntimeError(f"{' '.join(command[:2])} ended with {process.returncode}: {said}")
+    return Done(seconds, said)

@@ -11,7 +11,7 @@ import psutil
 
 from tests.benchmark.archive import mixed
 from tests.benchmark.busy import ANSWER
-from tests.benchmark.command import tag
+from tests.benchmark.command import asking, tag
 from tests.benchmark.table import Figure, say
 from tests.servers.started import paced
 
@@ -36,22 +36,25 @@ def _peak_mb(folder: Path, count: int) -> float:
     peak = Peak()
     source = mixed(folder / "media", count)
     with paced(folder, seconds=0.01, at_once=64, text=ANSWER) as server:
-        tag(folder, source, server, watch=peak.watch)
+        tag(folder, source, **asking(server), watch=peak.watch)
     return peak.bytes / (1 << 20)
 
 
 class Peak:
-    """The most memory that a process and all below it took together, looked at every EVERY_S."""
+    """The most memory that a process and all below it took together, looked at every EVERY_S.
 
-    def __init__(self, hear: Callable[[int], None] = lambda _: None) -> None:
+    adopted: and whatever else is below this process.
+    """
+
+    def __init__(self, hear: Callable[[int], None] = lambda _: None, *, adopted: bool = False) -> None:
         self.bytes = 0
-        self._hear = hear
+        self._hear, self._adopted = hear, adopted
 
     def watch(self, process: subprocess.Popen[str]) -> None:
         """Until it ends."""
         root = psutil.Process(process.pid)
         while True:
-            now = sum(_bytes(one) for one in (root, *_below(root)))
+            now = sum(_bytes(one) for one in (_below(psutil.Process()) if self._adopted else (root, *_below(root))))
             self.bytes = max(self.bytes, now)
             self._hear(now)
             with suppress(subprocess.TimeoutExpired):

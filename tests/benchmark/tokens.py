@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pipeline.model import METADATA_KINDS
+from pipeline.recipe import METADATA_KINDS
 from pipeline.settings import Settings
 from pipeline.taggers.base import Answer
 from pipeline.taggers.schema import FrameSchema

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import http.client
+import re
 import threading
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -77,6 +79,21 @@ class WebShelf(FolderShelf):
         return self.root + quote(key)
 
 
+class RangesShelf(WebShelf):
+    """A folder behind a web server that gives strong ETags and ranges, or does as `manner` says.
+
+    no_if_match: doesn't know that header. ignores_ranges: sends all, of which there is no end. weak: W/"…".
+    no_etag, packed: says that it packed the bytes. shifted: another range. short, long: another number of bytes
+    than the range has, its own Content-Length right. unsized: * for the size; resized: a wrong one. shrunk: 416.
+    """
+
+    manner = ""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        super().__init__(folder, url)
+        self.asked: list[dict[str, str]] = []
+
+
 @contextmanager
 def serving(handler: Any) -> Iterator[str]:
     """A web server on a free port of 127.0.0.1; yields its URL. Neither thread nor socket outlives the block."""
@@ -99,12 +116,54 @@ class Files(SimpleHTTPRequestHandler):
         """Nothing on stderr."""
 
 
+class RangedFiles(Files):
+    """The files of a RangesShelf."""
+
+    def __init__(self, shelf: RangesShelf, *args: Any) -> None:
+        self._shelf = shelf
+        super().__init__(*args, directory=str(shelf.folder))
+
+    def do_GET(self) -> None:
+        self._shelf.asked.append({name.lower(): value for name, value in self.headers.items()})
+        try:
+            data = Path(self.translate_path(self.path)).read_bytes()
+        except OSError:
+            return self.send_error(404)
+        manner, etag = self._shelf.manner, f'"{hashlib.sha256(data).hexdigest()[:16]}"'
+        if self.headers.get("if-match", etag) != etag and manner != "no_if_match":
+            return self.send_error(412)
+        found = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("range", ""))
+        if not found or manner == "ignores_ranges":
+            return self._send(200, {"ETag": etag}, data, endless=bool(found))
+        first, last = (int(number) for number in found.groups())
+        if last >= len(data) or manner == "shrunk":
+            return self.send_error(416)
+        headers = {"ETag": {"weak": f"W/{etag}", "no_etag": ""}.get(manner, etag)}
+        headers |= {"Content-Encoding": "gzip"} if manner == "packed" else {}
+        shift, size = int(manner == "shifted"), {"unsized": "*", "resized": len(data) + 1}.get(manner, len(data))
+        headers["Content-Range"] = f"bytes {first + shift}-{last + shift}/{size}"
+        piece = data[first : last + 1]
+        return self._send(206, headers, {"short": piece[:-1], "long": piece + b"x"}.get(manner, piece))
+
+    def _send(self, status: int, headers: dict[str, str], body: bytes, *, endless: bool = False) -> None:
+        self.send_response(status)
+        for name, value in ({"Content-Length": str(1 << 40 if endless else len(body))} | headers).items():
+            if value:
+                self.send_header(name, value)
+        self.end_headers()
+        with suppress(OSError):  # who asked has gone
+            self.wfile.write(body)
+            while endless:
+                self.wfile.write(bytes(1 << 20))
+
+
 class Proxy:
     """Passes requests on to a server and spoils the answers that `faults` says, one entry a request.
 
     ok: passes it on. busy: 503, denied: 403 as S3 says it; the server never hears of either. cut: half of the body
-    comes. lost: the server did it, and the connection breaks before its answer. The last entry holds for all further
-    requests.
+    comes. lost: the server did it, and the connection breaks before its answer. whole: 200 in place of 206, as of
+    a server that ignores Range. unmatched: another version's ETag, as of one that ignores If-Match. The last entry
+    holds for all further requests.
     """
 
     def __init__(self, upstream: str, *faults: str) -> None:
@@ -145,12 +204,17 @@ class _Spoiler(BaseHTTPRequestHandler):
         status, headers, data = self._ask(body)
         if fault == "lost":
             return
+        if fault == "whole":
+            status, headers = 200, [(name, value) for name, value in headers if name.lower() != "content-range"]
+        if fault == "unmatched":
+            headers = [(name, '"another"' if name.lower() == "etag" else value) for name, value in headers]
         self.send_response_only(status)
         for name, value in headers:
             self.send_header(name, value)
         self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(data[: len(data) // 2] if fault == "cut" else data)
+        with suppress(OSError):  # who asked has gone
+            self.wfile.write(data[: len(data) // 2] if fault == "cut" else data)
 
     do_PUT = do_HEAD = do_DELETE = do_POST = do_GET
 

@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import CODES, TaggerError, UsageError
-from pipeline.model import METADATA_KINDS, Frame, FrameTags
+from pipeline.model import Frame, FrameTags
+from pipeline.recipe import METADATA_KINDS
 from pipeline.settings import load_settings
 from pipeline.taggers import TAGGERS, open_tagger
 from pipeline.taggers.base import Answer, Captioned, Film, Question, Summary

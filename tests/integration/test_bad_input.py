@@ -157,7 +157,7 @@ WRONG = {  # exit code 2: wrong usage or settings, nothing was done
     "unknown tagger": (["tag", "in", "--tagger", "bulitin"], "unknown tagger 'bulitin': known are .*did"),
     "unknown sampling": (
         ["tag", "in", "--sampling", "unifrom"],
-        "unknown sampling policy 'unifrom': known are shots, ",
+        "unknown sampling policy 'unifrom': known are every:5s, keyframes, shots, ",
     ),
     "unknown kind": (["tag", "in", "--metadata", "tags,colours"], "unknown metadata kind 'colours': known are actions"),
     "no kind": (["tag", "in", "--metadata", ","], "metadata is empty: give some of categories, "),
@@ -234,11 +234,11 @@ IMPOSSIBLE = {  # exit code 3: could not be done, finished work kept
     "no room": (["tag", "in", "--lake", "/proc/lake"], r"a lake can't be written at '/proc/lake' \(No such file or "),
     "a newer lake": (
         ["tag", "in", "--lake", "newer"],
-        "the lake at '.*/newer' has format 99, this shotlog knows 2: upgr",
+        "the lake at '.*/newer' has format 99, this shotlog knows 3: upgr",
     ),
     "a newer lake to ask": (
         ["runs", "--lake", "newer"],
-        "the lake at .* has format 99, this shotlog knows 2: upgrade sho",
+        "the lake at .* has format 99, this shotlog knows 3: upgrade sho",
     ),
     "another catalog": (
         ["runs", "--lake", "postgres"],

@@ -90,4 +90,4 @@ def _folder() -> Path:
     return folder
 
 
-from tests.media import damage, pictures, videos  # noqa: E402, F401 - they register their makers
+from tests.media import codecs, damage, pictures, timing, videos  # noqa: E402, F401 - they register their makers

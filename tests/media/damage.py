@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from tests.media import made, media, real
-from tests.media.videos import FRAMES, _silence, avi, jpeg
+from tests.media.videos import FRAMES, RATE, X264, _silence, avi, encode, jpeg
 
 
 @made("empty.mp4", bad="empty_file")
@@ -116,13 +116,13 @@ def truncated_jpg(path: Path) -> None:
 
 @made("corrupt.mp4", bad="corrupt")
 def corrupt(path: Path) -> None:
-    """The bytes of a quarter of the packets, in the middle of the film, are noise."""
-    _overwrite("cfr.mp4", path, range(FRAMES * 3 // 8, FRAMES * 5 // 8))
+    """The bytes of half of the packets, from the middle of the film on, are noise."""
+    _overwrite("cfr.mp4", path, range(FRAMES * 3 // 8, FRAMES * 7 // 8))
 
 
 @made("corrupt.mkv", bad="corrupt")
 def corrupt_mkv(path: Path) -> None:
-    _overwrite("cfr.mkv", path, range(FRAMES * 3 // 8, FRAMES * 5 // 8))
+    _overwrite("cfr.mkv", path, range(FRAMES * 3 // 8, FRAMES * 7 // 8))
 
 
 @made("corrupt.jpg", bad="corrupt")
@@ -162,3 +162,40 @@ def overcount_cut(path: Path) -> None:
     """An AVI whose header over-counts and whose bytes end early: the cut is what counts."""
     data = avi([jpeg(i) for i in range(FRAMES)], header_frames=FRAMES * 10)
     path.write_bytes(data[: len(data) // 2])
+
+
+OVERCOUNTED = {"overcount_not_coded.avi": 450, "overcount_not_coded.mp4": 450, "overcount_edited.mp4": 300}
+"""Films of 450 packets of which only the first 300 make a picture, and how many frames a player shows.
+
+decord's endless loop (dmlc/decord 269, 373, 375) waits for pictures that never come, once there are more of them in
+the last group of pictures than the 128 it makes up at the end of a file. The packets of the first two are MPEG-4's
+"not coded" pictures (ISO/IEC 14496-2, vop_coded 0: the last one stays); those of the third lie beyond the edit list.
+"""
+
+
+def overcounted(folder: Path, name: str) -> Path:
+    """Write one of OVERCOUNTED; its path."""
+    path = folder / name
+    one_group = {"g": "1000", "sc_threshold": "1000000000"}
+    if name == "overcount_edited.mp4":
+        encode(path, ticks=range(450), options={**X264, "g": "1000"})
+        data = path.read_bytes()
+        at = data.index(b"elst") + 12
+        (duration,) = struct.unpack_from(">I", data, at)
+        path.write_bytes(data[:at] + struct.pack(">I", duration * 300 // 450) + data[at + 4 :])
+        return path
+    encode(path, codec="mpeg4", ticks=range(450), options=one_group)
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        bodies = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    for number, body in enumerate(bodies[300:], 300):
+        at = data.index(body)
+        data[at : at + len(body)] = _not_coded(number).ljust(len(body), b"\0")
+    path.write_bytes(data)
+    return path
+
+
+def _not_coded(number: int) -> bytes:
+    """A P-VOP that says its picture isn't coded: type, seconds passed, a marker, the time in five bits, marker, 0."""
+    bits = f"01{'1' * (number % RATE == 0)}01{number % RATE:05b}10"
+    return b"\0\0\1\xb6" + int(bits.ljust(16, "1"), 2).to_bytes(2, "big")

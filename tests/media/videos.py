@@ -1,4 +1,7 @@
-"""Healthy videos, each showing one thing that containers do. All are small: 160×96, two seconds."""
+"""How videos are made, and healthy ones that each show one thing containers do: 160×96, two seconds.
+
+What codecs do is in codecs.py, what times do in timing.py.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import av.filter
 import numpy as np
 
 from tests.media import made
@@ -35,38 +39,53 @@ def encode(
     options: dict[str, str] | None = None,
     ticks: Sequence[int] | None = None,
     time_base: Fraction = Fraction(1, RATE),
-    first_s: int = 0,
+    first_s: float = 0,
     audio_s: tuple[int, int] | None = None,
     rotation: int = 0,
     sar: Fraction | None = None,
     pix_fmt: str = "yuv420p",
     mux: dict[str, str] | None = None,
     format: str | None = None,
+    size: tuple[int, int] = (WIDTH, HEIGHT),
+    interlaced: bool = False,
 ) -> None:
     """Write `picture(0), picture(1), …` as a video.
 
     ticks: presentation times in time_base (default: a constant rate). first_s: seconds added to them.
-    audio_s: start and end of a silent sound track. mux: options of the muxer.
+    audio_s: start and end of a silent sound track. mux: options of the muxer. interlaced: frames are two fields,
+    the upper one first.
     """
     ticks = range(FRAMES) if ticks is None else ticks
     with av.open(str(path), "w", format=format, options=mux or {}) as out:
         video = out.add_stream(codec, rate=RATE, options=X264 if options is None else options)
-        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, pix_fmt
+        video.width, video.height, video.pix_fmt = *size, pix_fmt
         video.codec_context.time_base = time_base
         video.codec_context.thread_count = 1
         if sar:
             video.codec_context.sample_aspect_ratio = sar
         if rotation:
             video.set_display_rotation(rotation)
+        fields = _fields(*size) if interlaced else None
         sound = out.add_stream("aac", rate=48_000) if audio_s else None
         packets = [] if sound is None else list(_silence(sound, *audio_s))  # type: ignore[misc]
         for i, tick in enumerate(ticks):
-            frame = av.VideoFrame.from_ndarray(picture(i), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(picture(i, *size), format="rgb24").reformat(format=pix_fmt)
+            if fields:
+                fields.push(frame)
+                frame = fields.pull()
             frame.pts, frame.time_base = int(tick + first_s / time_base), time_base
             packets += video.encode(frame)
         packets += video.encode(None)
         for packet in sorted(packets, key=lambda p: p.dts * p.time_base):
             out.mux(packet)
+
+
+def _fields(width: int, height: int) -> av.filter.Graph:
+    """A filter that marks frames as interlaced: PyAV's own attribute is read-only."""
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=width, height=height, format="yuv420p", time_base=Fraction(1, RATE))
+    graph.link_nodes(source, graph.add("setfield", "tff"), graph.add("buffersink")).configure()
+    return graph
 
 
 def _silence(stream: av.AudioStream, start_s: int, end_s: int) -> list[av.Packet]:
@@ -112,51 +131,9 @@ def live_mkv(path: Path) -> None:
     encode(path, mux={"live": "1"}, format="matroska")
 
 
-@made("vp9.webm")
-def vp9_webm(path: Path) -> None:
-    encode(path, codec="libvpx-vp9", options={"g": "12", "deadline": "realtime", "cpu-used": "8"})
-
-
-@made("hevc.mp4")
-def hevc_mp4(path: Path) -> None:
-    """HEVC with open groups of pictures."""
-    encode(path, codec="libx265", options={"preset": "ultrafast", "x265-params": "keyint=12:open-gop=1:log-level=none"})
-
-
-@made("open_gop.mp4")
-def open_gop_mp4(path: Path) -> None:
-    """H.264 whose B-frames look across keyframes."""
-    encode(path, options={**X264, "x264-params": "open-gop=1:keyint=12"})
-
-
-@made("mpeg4.avi")
-def mpeg4_avi(path: Path) -> None:
-    """AVI: no presentation times, only an order."""
-    encode(path, codec="mpeg4", options={"g": "12"})
-
-
-@made("mpeg2.mpg")
-def mpeg2_mpg(path: Path) -> None:
-    """MPEG program stream with B-frames."""
-    encode(path, codec="mpeg2video", options={"g": "12", "bf": "2"}, format="mpeg")
-
-
 @made("flash.flv")
 def flash_flv(path: Path) -> None:
     encode(path)
-
-
-@made("vfr.mp4")
-def vfr_mp4(path: Path) -> None:
-    """Variable rate: gaps of 10, 20, … 80 ms in turn and one of a second."""
-    gaps = [10 * (1 + i % 8) for i in range(FRAMES)]
-    gaps[20] = 1000
-    encode(path, ticks=np.cumsum([0, *gaps[:-1]]).tolist(), time_base=Fraction(1, 1000))
-
-
-@made("vfr.mkv")
-def vfr_mkv(path: Path) -> None:
-    encode(path, ticks=[40 * i + (i % 3) * 11 for i in range(FRAMES)], time_base=Fraction(1, 1000))
 
 
 @made("rotated.mp4")
@@ -165,38 +142,20 @@ def rotated_mp4(path: Path) -> None:
     encode(path, rotation=90)
 
 
+@made("rotated_180.mp4")
+def rotated_180_mp4(path: Path) -> None:
+    encode(path, rotation=180)
+
+
+@made("rotated_270.mov")
+def rotated_270_mov(path: Path) -> None:
+    encode(path, rotation=270)
+
+
 @made("anamorphic.mp4")
 def anamorphic_mp4(path: Path) -> None:
     """Pixels twice as wide as they are high."""
     encode(path, sar=Fraction(2, 1))
-
-
-@made("late_start.mp4")
-def late_start_mp4(path: Path) -> None:
-    """The first timestamp is 5 s."""
-    encode(path, first_s=5)
-
-
-@made("late_start.mkv")
-def late_start_mkv(path: Path) -> None:
-    encode(path, first_s=5)
-
-
-@made("audio_first.mp4")
-def audio_first_mp4(path: Path) -> None:
-    """Sound from 0 s, pictures from 1 s."""
-    encode(path, first_s=1, audio_s=(0, 3))
-
-
-@made("audio_first.mkv")
-def audio_first_mkv(path: Path) -> None:
-    encode(path, first_s=1, audio_s=(0, 3))
-
-
-@made("at_36000.ts")
-def at_36000_ts(path: Path) -> None:
-    """A broadcast recording whose clock shows ten hours at its start, sound a second before the pictures."""
-    encode(path, first_s=36_001, audio_s=(36_000, 36_003), mux={"mpegts_copyts": "1"}, format="mpegts")
 
 
 @made("single.mp4")
@@ -222,24 +181,6 @@ def cover_mp4(path: Path) -> None:
             if packet.dts is not None:
                 packet.stream = video
                 out.mux(packet)
-
-
-LONG = {
-    "long.mp4": {"options": {**X264, "g": "24"}},
-    "long_open_gop.mp4": {"options": {**X264, "x264-params": "open-gop=1:keyint=24"}},
-    "long_hevc.mp4": {
-        "codec": "libx265",
-        "options": {"preset": "ultrafast", "x265-params": "keyint=24:open-gop=1:log-level=none"},
-    },
-    "long_live.mkv": {"options": {**X264, "g": "24"}, "mux": {"live": "1"}, "format": "matroska"},
-    "long.ts": {"options": {**X264, "g": "24"}, "format": "mpegts", "first_s": 36_000, "mux": {"mpegts_copyts": "1"}},
-    "long.mpg": {"codec": "mpeg2video", "options": {"g": "24", "bf": "2"}, "format": "mpeg"},
-    "long.webm": {"codec": "libvpx-vp9", "options": {"g": "24", "deadline": "realtime", "cpu-used": "8"}},
-}
-"""Half a minute each, so that a decoder may jump over what nobody asked for."""
-
-for _name, _how in LONG.items():
-    made(_name)(lambda path, how=_how: encode(path, ticks=range(30 * RATE), **how))  # type: ignore[misc]
 
 
 @made("overcount.avi")

@@ -32,13 +32,14 @@ from pipeline.errors import CODES
 from pipeline.lake.catalog import load_extensions
 from pipeline.lake.tables import TABLES
 from pipeline.lake.views import views
-from pipeline.model import DEFAULT_KINDS
+from pipeline.recipe import DEFAULT_KINDS
 from pipeline.settings import ENV_PREFIX, GPU_POOL, Settings, load_settings
 from pipeline.steps.publish import DONE, PLANNED
 from pipeline.steps.query import queries
 from pipeline.taggers.budget import frame_budget
 from pipeline.taggers.vocabulary import load_vocabulary
 from tests.servers.started import ModelServer
+from tests.unit.test_sampling import pictures
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -134,6 +135,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "views": views_table,
     "queries": queries_table,
     "budget": budget_table,
+    "sampling": pictures,
     "settings": settings_table,
     "codes": codes_table,
 }
@@ -357,7 +359,7 @@ def test_what_a_command_names_exists(line: str) -> None:
 
 def test_no_command_of_readme_is_left_out() -> None:
     assert {first_word(line) for _, line in COMMANDS} <= RUN_HERE | ELSEWHERE
-    assert {block.language for block in BLOCKS} <= {"sh", "console", "python", "sql", "toml", "mermaid"}
+    assert {block.language for block in BLOCKS} <= {"sh", "console", "python", "sql", "text", "toml", "mermaid"}
 
 
 # ── names ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -12,12 +12,13 @@ from pipeline.errors import CODES
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(path for folder in ("pipeline", "dags") for path in (ROOT / folder).rglob("*.py"))
-BASE = {"model", "errors", "settings", "uris"}
+BASE = {"model", "recipe", "errors", "settings", "uris"}
 DOORS = {"cli", "api", "dags", "pipeline"}  # `pipeline` itself: connect()
 
 EXCEPTIONS = {
     ("lake", "pipeline.store.base"): "a lake is handed its store and knows the protocol, no store",
     ("dags", "pipeline.settings"): "the schedule and the form's defaults are settings",
+    ("decode", "pipeline.shots.base"): "its protocol",
     ("decode", "pipeline.shots"): "shots are found in the child process that decodes, on frames that never leave it",
 }
 """(stage, module) → why the one may know the other."""
@@ -57,7 +58,7 @@ def allowed(own: str) -> set[str]:
     """The rooms that a file of this room may import from."""
     stages = {room(path) for path in MODULES} - BASE - DOORS - {"steps"}
     if own in BASE:
-        return {"settings": {"model", "errors"}, "model": {"uris"}}.get(own, set())
+        return {"settings": {"model", "recipe", "errors"}, "model": {"recipe", "uris"}}.get(own, set())
     if own == "steps":
         return BASE | stages | {"steps"}
     if own in DOORS:

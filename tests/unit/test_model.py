@@ -3,16 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.model import (
-    Frame,
-    FrameTags,
-    Label,
-    MediaInfo,
-    Participant,
-    Recipe,
-    Shot,
-    timecode,
-)
+from pipeline.model import Frame, FrameTags, Label, MediaInfo, Participant, Shot, timecode
+from pipeline.recipe import Recipe
 from pipeline.uris import canonical_uri, media_id, stored_uri
 
 SIGNED = (

@@ -12,8 +12,9 @@ from pipeline import planning
 from pipeline.errors import CODES, passing_codes
 from pipeline.lake import writer
 from pipeline.lake.catalog import open_lake
-from pipeline.model import MediaObject, Recipe
+from pipeline.model import MediaObject
 from pipeline.planning import LISTING, MAX_BATCHES, Wish, kind_of
+from pipeline.recipe import Recipe
 from pipeline.store import open_store
 from tests.unit.lake.made import OTHER_RECIPE, RECIPE, media, tagging
 

@@ -1,13 +1,17 @@
 """What a file is, by its bytes and never by its name; and whether they end early."""
 
+import json
 import shutil
+from dataclasses import asdict
 
 import pytest
 
 from pipeline.decode.containers import sniff
 from pipeline.decode.probe import probe
 from pipeline.errors import MediaError
+from pipeline.model import MediaInfo
 from tests.media import media, names
+from tests.media.tracks import SAID, film
 
 KNOWN = {
     "bikes.mp4": ("video", "mp4", "h264", 640, 272, 10.0, 25.0),
@@ -50,6 +54,34 @@ def test_where_the_clock_begins():
     assert (late.container_start_s, late.stream_start_s) == pytest.approx((0, 1), abs=0.05)
     tape = probe(media("at_36000.ts"), max_megapixels=200)
     assert (tape.container_start_s, tape.stream_start_s) == pytest.approx((36_000, 36_001), abs=0.05)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("rotated.mp4", 90), ("cfr.mp4", 0), ("exif_rotated.jpg", None)])
+def test_how_a_film_was_turned_is_told(name, expected):
+    """The frames come upright all the same; a still tells no more."""
+    assert probe(media(name), max_megapixels=200).rotation == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "expected"),
+    [
+        ("tape.mov", "01:00:00:00", "01:00:00:00"),  # a track of its own (tmcd)
+        ("tape.mp4", "01:00:00:00", "01:00:00:00"),
+        ("tape.mxf", "10:00:00:00", "10:00:00:00"),
+        ("tape.mkv", "09:59:50;02", "09:59:50;02"),  # a tag, whose name the muxer writes in capitals
+        ("odd.mkv", "yesterday", None),
+        ("none.mkv", None, None),
+    ],
+)
+def test_a_tapes_own_timecode(name, written, expected, tmp_path):
+    path = film(tmp_path / name, metadata={"timecode": written} if written else {})
+    assert probe(path, max_megapixels=200).start_timecode == expected
+
+
+def test_what_is_known_survives_the_way_between_processes(tmp_path):
+    info = probe(film(tmp_path / "film.mkv", said=SAID, sound=["eng", None]), max_megapixels=200)
+    assert info.audio_languages == ("eng", "und")
+    assert MediaInfo(**json.loads(json.dumps(asdict(info)))) == info
 
 
 @pytest.mark.parametrize("percent", [10, 35, 60, 85, 99])

@@ -12,11 +12,12 @@ from pipeline.model import (
     MediaObject,
     MediaTags,
     Participant,
-    Recipe,
     Shot,
+    Subtitle,
     TaggedFrame,
     Thumbnail,
 )
+from pipeline.recipe import Recipe
 
 RECIPE = Recipe("builtin")
 OTHER_RECIPE = Recipe("builtin", max_frames=7)
@@ -44,6 +45,16 @@ def frame(timestamp_s: float) -> TaggedFrame:
 def reused(timestamp_s: float, from_s: float) -> TaggedFrame:
     """A frame so like an earlier one that it took its answer over."""
     return replace(frame(timestamp_s), reused_from_s=from_s)
+
+
+TRACKS = {"rotation": 90, "hdr": "hlg", "audio_languages": ("eng", "und"), "subtitle_languages": ("eng", "ger")}
+"""What a film says beside its pictures."""
+
+SAID = (
+    Subtitle(0.2, 1.5, "Look, a bicycle!", "eng", 0),
+    Subtitle(0.2, 1.5, "Schau, ein Fahrrad!", "ger", 1),
+    Subtitle(61.0, None, "Where?", "eng", 0),
+)
 
 
 def tagging(

@@ -18,7 +18,7 @@ from pipeline.lake.tables import FORMAT, TABLES
 from pipeline.lake.upgrade import columns
 from pipeline.lake.views import views
 from pipeline.store import open_store
-from tests.unit.lake.made import media, reused, tagging
+from tests.unit.lake.made import SAID, TRACKS, media, reused, tagging
 
 FORMAT_1 = Path(__file__).with_name("format_1.sql").read_text("utf-8")
 IDENTITIES = "SELECT format FROM log.identity ORDER BY written_at"
@@ -60,12 +60,19 @@ def test_an_older_lake_is_read_as_it_is_and_not_touched(folder):
 def test_an_older_lake_keeps_its_rows_and_takes_new_ones_beside_them(folder):
     lake = opened(folder, read_only=False)
     looked = replace(tagging(media("new.mp4")), frames=(*tagging().frames, reused(2.0, from_s=1.0)), frame_budget=24)
+    looked = replace(looked, info=replace(looked.info, **TRACKS), subtitles=SAID)
     assert writer.commit_batch(lake, "run-1", "000000", [looked], load_s=9.0)
     assert rows(lake, "SELECT uri, frames, frame_budget FROM media ORDER BY uri") == [
         ("/archive/film.mp4", 30, None),
         ("/archive/new.mp4", 3, 24),
         ("/archive/picture.png", 1, None),
     ]
+    assert rows(lake, "SELECT rotation, hdr, audio_languages FROM media ORDER BY uri") == [
+        (None, None, None),
+        (90, "hlg", ["eng", "und"]),
+        (None, None, None),
+    ]
+    assert rows(lake, "SELECT DISTINCT uri, count(*) FROM subtitles GROUP BY uri") == [("/archive/new.mp4", 3)]
     assert rows(lake, "SELECT caption, count(*), sum(prompt_tokens) FROM timestamps GROUP BY ALL ORDER BY ALL") == [
         ("1 person.", 3, 1000),
         ("a film", 30, None),

@@ -1,5 +1,6 @@
 """One batch is one transaction over all tables, and nothing the second time."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,11 +13,12 @@ from pipeline.lake.catalog import open_lake
 from pipeline.lake.journal import Entry, Journal
 from pipeline.lake.reader import answered_frames, load_cost
 from pipeline.lake.views import views
-from pipeline.model import METADATA_KINDS, FrameTags, Label, Recipe, TaggedFrame
+from pipeline.model import FrameTags, Label, TaggedFrame
+from pipeline.recipe import METADATA_KINDS, Recipe
 from pipeline.store import open_store
-from tests.unit.lake.made import frame, media, reused, tagging
+from tests.unit.lake.made import SAID, TRACKS, frame, media, reused, tagging
 
-DETAILS = ("timestamps", "shots", "thumbnails", *METADATA_KINDS)
+DETAILS = ("timestamps", "shots", "thumbnails", "subtitles", *METADATA_KINDS)
 
 
 @pytest.fixture
@@ -104,6 +106,57 @@ def test_tokens_are_counted_where_they_were_paid(lake):
 def test_what_no_context_limits_has_no_frame_budget_and_no_summary(lake):
     writer.commit_batch(lake, "run-1", "000000", [tagging()])
     assert rows(lake, "SELECT frame_budget, summary FROM media") == [(None, None)]
+
+
+def spoken(name="film.mkv", said=SAID, moments=(0.0, 10.0, 58.0)):
+    """A film with sound and subtitles."""
+    made = tagging(media(name))
+    return replace(
+        made, info=replace(made.info, **TRACKS), subtitles=said, frames=tuple(frame(moment) for moment in moments)
+    )
+
+
+def test_what_a_film_says_beside_its_pictures_is_in_the_lake(lake):
+    still = tagging(media("still.png"))
+    silent = tagging(media("silent.gif"))
+    silent = replace(silent, info=replace(silent.info, audio_languages=(), subtitle_languages=()))
+    writer.commit_batch(lake, "run-1", "000000", [spoken(), still, silent])
+    told = "SELECT rotation, hdr, audio_languages, subtitle_languages FROM media WHERE uri LIKE '%/{}'"
+    assert rows(lake, told.format("film.mkv")) == [(90, "hlg", ["eng", "und"], ["eng", "ger"])]
+    assert rows(lake, told.format("still.png")) == [(None, None, None, None)]
+    assert rows(lake, told.format("silent.gif")) == [(None, None, [], [])]
+    assert rows(lake, "SELECT uri FROM media WHERE list_contains(audio_languages, 'eng')") == [("/archive/film.mkv",)]
+
+
+def test_subtitles_are_rows_with_the_language_of_their_track(lake):
+    writer.commit_batch(lake, "run-1", "000000", [spoken(), tagging()])
+    found = "SELECT uri, start_s, end_s, text, language, track FROM subtitles ORDER BY start_s, track"
+    assert rows(lake, found) == [
+        ("/archive/film.mkv", 0.2, 1.5, "Look, a bicycle!", "eng", 0),
+        ("/archive/film.mkv", 0.2, 1.5, "Schau, ein Fahrrad!", "ger", 1),
+        ("/archive/film.mkv", 61.0, None, "Where?", "eng", 0),
+    ]
+    of_track = "SELECT DISTINCT language = subtitle_languages[track + 1] FROM subtitles JOIN media USING (tagging_id)"
+    assert rows(lake, of_track) == [(True,)]
+
+
+def test_subtitles_of_an_earlier_look_leave_the_view(lake):
+    writer.commit_batch(lake, "run-1", "000000", [spoken()])
+    writer.commit_batch(lake, "run-2", "000000", [spoken(said=SAID[:1])])
+    assert rows(lake, "SELECT text FROM subtitles") == [("Look, a bicycle!",)]
+    assert rows(lake, "SELECT count(*) FROM log.subtitles") == [(4,)]
+
+
+def test_what_is_said_around_each_moment(lake):
+    writer.commit_batch(lake, "run-1", "000000", [spoken(), tagging(media("silent.mp4"), frames=1)])
+    query = resources.files("pipeline.sql").joinpath("queries", "what_is_said.sql").read_text("utf-8")
+    assert rows(lake, query) == [
+        ("film.mkv", "00:00:00.000", "1 person.", "eng", "Look, a bicycle!"),
+        ("film.mkv", "00:00:00.000", "1 person.", "ger", "Schau, ein Fahrrad!"),
+        ("film.mkv", "00:00:10.000", "1 person.", None, None),
+        ("film.mkv", "00:00:58.000", "1 person.", "eng", "Where?"),
+        ("silent.mp4", "00:00:00.000", "1 person.", None, None),
+    ]
 
 
 # ── what loading a tagger costs ─────────────────────────────────────────────────────────────────────────────────────
@@ -256,7 +309,7 @@ def test_a_frame_that_is_taken_over_is_not_paid_again_and_keeps_what_it_was_take
 
 def test_the_journal_keeps_a_whole_tagging(lake):
     journal = Journal(lake, "run-1")
-    made = replace(tagging(), frames=(frame(0.0), reused(1.0, from_s=0.0)), frame_budget=24, summary="A person.")
+    made = replace(spoken(), frames=(frame(0.0), reused(1.0, from_s=0.0)), frame_budget=24, summary="A person.")
     journal.keep(Entry(made.object.media_id, "1", made.recipe_id, made.frames, made))
     journal.keep(Entry("other", "1", made.recipe_id, (frame(1.0),)))
     assert journal.find(made.object.media_id).finished == made
@@ -264,6 +317,20 @@ def test_the_journal_keeps_a_whole_tagging(lake):
     assert {entry.media_id for entry in journal.entries()} == {made.object.media_id, "other"}
     journal.drop("other")
     assert journal.find("other") is None
+
+
+def test_the_journal_of_an_older_shotlog_knows_nothing_of_tracks_and_is_read(lake):
+    made = replace(tagging(), info=replace(tagging().info, audio_languages=("eng",)), subtitles=SAID)
+    uri = lake.work_uri("run-1", "journal", f"{made.object.media_id}.json")
+    journal = Journal(lake, "run-1")
+    journal.keep(Entry(made.object.media_id, "1", made.recipe_id, made.frames, made))
+    entry = json.loads(lake.store.read(uri))
+    for name in (*TRACKS, "text_subtitles"):
+        del entry["finished"]["info"][name]
+    del entry["finished"]["subtitles"]
+    lake.store.write(uri, json.dumps(entry).encode())
+    finished = journal.find(made.object.media_id).finished
+    assert finished == replace(made, info=tagging().info, subtitles=())
 
 
 def test_a_journal_entry_nobody_can_read_counts_as_none(lake):

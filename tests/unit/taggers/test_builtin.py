@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.model import METADATA_KINDS, Frame, Label, Participant
+from pipeline.model import Frame, Label, Participant
+from pipeline.recipe import METADATA_KINDS
 from pipeline.settings import load_settings
 from pipeline.taggers import open_tagger
 from pipeline.taggers.builtin import describe

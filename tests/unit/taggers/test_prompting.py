@@ -3,7 +3,8 @@
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.model import METADATA_KINDS, RATINGS
+from pipeline.model import RATINGS
+from pipeline.recipe import METADATA_KINDS
 from pipeline.taggers.base import Film
 from pipeline.taggers.prompting import CONTEXT_CHARACTERS, MAX_BYTES, NEEDED, as_data, load_prompts
 from pipeline.taggers.schema import ITEMS

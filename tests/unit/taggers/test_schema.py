@@ -12,7 +12,8 @@ import xgrammar
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.model import METADATA_KINDS, RATINGS, FrameTags, Label, Participant
+from pipeline.model import RATINGS, FrameTags, Label, Participant
+from pipeline.recipe import METADATA_KINDS
 from pipeline.taggers.schema import COUNT, ITEMS, SUMMARY, AnswerError, FrameSchema
 from pipeline.taggers.vocabulary import Vocabulary
 

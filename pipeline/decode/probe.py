@@ -46,7 +46,9 @@ def _probe_video(path: Path, head: bytes, max_megapixels: float) -> MediaInfo:
         size = f"{stream.codec_context.width}×{stream.codec_context.height}"
         raise MediaError("too_many_pixels", f"{size} of {max_megapixels:g} megapixels")
     missing = _missing(path, container, line)
-    first = next(decoded_from(stream, (packet for _, packet in film.packets()), Damage()), None) if line.pts else None
+    packets = (packet for _, packet in film.packets())
+    container, stream = film.container, film.stream  # it may have been opened anew
+    first = next(decoded_from(stream, packets, Damage()), None) if line.pts else None
     if first is None:
         raise MediaError("truncated", missing) if missing else MediaError("no_frames", f"{len(line.pts)} packets")
     geometry = Geometry.of(first.rotation, stream.sample_aspect_ratio)

@@ -87,13 +87,15 @@ def _swift(film: Video, wanted: list[int]) -> Iterator[VideoFrame]:
 
 def _group(film: Video, key: Key, wanted: list[int]) -> Iterator[VideoFrame | None]:
     """Frames of one group of pictures in the order in which they are shown; None where the decoder sees damage."""
-    decoder, numbers = film.stream.codec_context, film.line.numbers(wanted, key.number)
+    numbers = film.line.numbers(wanted, key.number)
     if len(numbers) < len(wanted):
         return
+    packets = film.packets(key.number)
+    decoder = film.stream.codec_context
     skips = decoder.name in SKIP or _is_flat_hevc(decoder)
     begun, asked = key == film.line.keys[0], {key.number, *numbers.values()}
     try:
-        for number, packet in _fed(film, key.number, max(asked)):
+        for number, packet in _through(packets, max(asked)):
             decoder.skip_frame = "NONREF" if skips and number not in asked else "DEFAULT"
             frames = decoder.decode(packet)
             if frames and not begun and not _begins(frames[0], key):
@@ -109,9 +111,9 @@ def _group(film: Video, key: Key, wanted: list[int]) -> Iterator[VideoFrame | No
         decoder.skip_frame = "DEFAULT"
 
 
-def _fed(film: Video, first: int, last: int) -> Iterator[tuple[int, av.Packet | None]]:
-    """Packets from `first` to `last` with their numbers, then None: hand over what waits for its turn."""
-    for number, packet in film.packets(first):
+def _through(packets: Iterator[tuple[int, av.Packet]], last: int) -> Iterator[tuple[int, av.Packet | None]]:
+    """Packets with their numbers up to `last`, then None: hand over what waits for its turn."""
+    for number, packet in packets:
         yield number, packet
         if number >= last:
             break
@@ -208,14 +210,15 @@ def _in_turn(film: Video, damage: Damage) -> Iterator[VideoFrame]:
     """All frames front to back. Where packets don't tell whose time is whose, the first to come has the earliest."""
     line, waiting = film.line, list[int]()
     shown, pts = line.packets.marked(shown=True), line.packets.column("pts")
+    numbered = film.packets()
 
-    def packets() -> Iterator[av.Packet]:
-        for number, packet in film.packets():
+    def timed() -> Iterator[av.Packet]:
+        for number, packet in numbered:
             if shown[number] and pts[number] >= line.pts[0]:
                 heappush(waiting, int(pts[number]))
             yield packet
 
-    for frame in decoded_from(film.stream, packets(), damage):
+    for frame in decoded_from(film.stream, timed(), damage):
         while waiting and waiting[0] in damage.lost_pts:
             heappop(waiting)
         if not line.is_told and waiting and (frame.pts is None or frame.pts >= line.pts[0]):

@@ -41,6 +41,7 @@ class Video:
         self._at, self._seekable = 0, True
 
     def close(self) -> None:
+        self._demuxed = iter(())  # it must not outlive what it reads
         self.container.close()
 
     def _read_timeline(self) -> Timeline:
@@ -65,10 +66,14 @@ class Video:
     def packets(self, first: int = 0) -> Iterator[tuple[int, av.Packet]]:
         """Packets with their numbers, from `first` on, for a decoder that knows of nothing before it.
 
-        Packets that can't be decoded for want of bytes are left out.
+        Packets that can't be decoded for want of bytes are left out. To go back may take opening the file anew:
+        `container` and `stream` are to be asked for after this call, not before.
         """
-        self.stream.codec_context.flush_buffers()
         self._go_to(first)
+        self.stream.codec_context.flush_buffers()
+        return self._from(first)
+
+    def _from(self, first: int) -> Iterator[tuple[int, av.Packet]]:
         for packet in self._demuxed:
             number, self._at = self._at, self._at + 1
             if number >= first and packet.size and not is_cut(packet, self.size_bytes):
@@ -87,7 +92,7 @@ class Video:
     def _rewind(self) -> None:
         if self._seekable and self._seek(0):
             return
-        self.container.close()
+        self.close()
         self._open()
         self._seekable = False  # a file that didn't go back to its beginning isn't asked to jump either
 

@@ -61,7 +61,8 @@ def test_a_run_killed_at_random_moments_ends_with_every_media_object_once(seed, 
                 run.wait(chance.uniform(0.3, 4))
             except subprocess.TimeoutExpired:
                 run.kill()
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    last = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    assert last.returncode == 0, last.stderr
     check_everything_once(lake)
 
 

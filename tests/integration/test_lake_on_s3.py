@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import pipeline
-from pipeline.lake.tables import TABLES
+from pipeline.lake.tables import FORMAT, TABLES
 from pipeline.steps.listing import list_media
 from pipeline.steps.plan import plan_batches
 from pipeline.steps.tag import tag_batch
@@ -50,7 +50,7 @@ def test_a_lake_on_s3_finds_its_catalog_again_and_a_rerun_adds_nothing(first, s3
     lake = f"s3://{bucket}/lake"
     (catalog,) = (first / ".local/share/shotlog").glob("*.sqlite")
     identity = json.loads(s3.client().get_object(Bucket=bucket, Key="lake/lake.json")["Body"].read())
-    assert identity == {"lake_id": catalog.stem, "format": 2, "catalog": "sqlite"}
+    assert identity == {"lake_id": catalog.stem, "format": FORMAT, "catalog": "sqlite"}
     before = keys(s3, bucket)
     again = json.loads(shotlog("tag", f"s3://{bucket}/archive/", "--lake", lake, *NULL, cwd=first, **s3.env).stdout)
     assert (again["unchanged"], again["ok"]) == (2, 0)

@@ -100,7 +100,7 @@ CODECS: dict[str, dict[str, Any]] = {
 }
 
 LONG: dict[str, dict[str, Any]] = {
-    "long.mp4": _x264("keyint=24:bframes=2:b-adapt=0"),
+    "long.mp4": _x264("keyint=24:bframes=2:b-adapt=0") | {"ticks": range(30 * RATE), "size": (160, 96)},
     "long_pyramid.mp4": _x264("keyint=48:bframes=8:b-pyramid=normal:b-adapt=0:weightb=1:weightp=2:ref=6"),
     "long_open_gop.mp4": _x264("keyint=24:open-gop=1:bframes=5:b-pyramid=normal:b-adapt=0"),
     "long_interlaced.mp4": _x264("keyint=24:bframes=3:tff=1") | {"interlaced": True},
@@ -130,7 +130,7 @@ LONG: dict[str, dict[str, Any]] = {
 for _name, _how in CODECS.items():
     made(_name)(lambda path, how=_how: encode(path, **how))  # type: ignore[misc]
 for _name, _how in LONG.items():
-    made(_name)(lambda path, how=_how: encode(path, ticks=range(10 * RATE), size=(128, 80), **how))  # type: ignore[misc]
+    made(_name)(lambda path, how=_how: encode(path, **{"ticks": range(10 * RATE), "size": (128, 80), **how}))  # type: ignore[misc]
 
 _VOP, _NOT_CODED = b"\0\0\1\xb6", b"\0\0\1\xb6\x54\0\0"  # ISO/IEC 14496-2, 6.2.5; a P-VOP that repeats the picture
 

@@ -1,7 +1,7 @@
 """Files made to hurt whoever reads them: small, and they ask for all memory or all time there is.
 
-`HOSTILE`: name → the codes that shotlog may end with, none for a file that is read like any other. Not in `MAKERS`:
-what they ask for is more than most suites need to see.
+`HOSTILE`: name → the codes that shotlog may end with, "" or none at all for a file that is read like any other. Not in
+`MAKERS`: what they ask for is more than most suites need to see.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def bomb_header_avi() -> bytes:
     return data.replace(struct.pack("<ii", WIDTH, HEIGHT), struct.pack("<ii", FILM_SIDE, FILM_SIDE))
 
 
-@hostile("thousand tracks.mp4")
+@hostile("thousand tracks.mp4", "", "corrupt")
 def thousand_tracks() -> bytes:
     """The one track's box a thousand times."""
     return replaced(media("cfr.mp4").read_bytes(), [b"moov"], lambda moov: moov + trak_of(moov) * 999)

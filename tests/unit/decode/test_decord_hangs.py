@@ -1,8 +1,9 @@
 """decord waits for ever for pictures that a container counts and that never come (dmlc/decord 269, 373, 375).
 
-Measured with decord2 3.4.0 and decord 0.6.0 on three films (tests.media.damage.OVERCOUNTED): of the same question,
-asked again and again, some answers are wrong pictures, some are errors, and sooner or later one never comes, with
-the interpreter's lock held. decord2 gives up at the end of a file, but not always: its threads race.
+Measured with decord2 3.4.0 and decord 0.6.0 on three films (tests.media.damage.OVERCOUNTED). Of the same question
+asked again and again some answers are wrong pictures, some are errors, and sooner or later one never comes, with the
+interpreter's lock held: the thread that asks has taken all that the thread that decodes will ever give before that
+one says so. On one processor a hang came within twenty questions, or not within five hundred.
 """
 
 import os
@@ -22,15 +23,16 @@ from tests.media.videos import RATE, picture
 NOT_CODED = [name for name in OVERCOUNTED if "not_coded" in name]
 
 QUESTIONS = [[0, 449], [0, 149, 299, 449], [449, 0, 448], [299, 449], [449]]
-"""Numbers of frames as decord counts them; the last are those that issue 375's reporter asked for."""
+"""Numbers of frames as decord counts them; the second are those that the reporter of issue 375 asked for."""
 
 STALLED_S = 5
 """Longer than ten of such answers take. On a machine so busy that a good answer takes as long, one more is
 called a hang, and no less."""
 
 ASK = """
-import sys
+import os, sys
 import decord
+os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])
 decord.logging.set_level(decord.logging.QUIET)
 for line in sys.stdin:
     try:
@@ -52,12 +54,13 @@ def numbers(blocks):
     return [sum(int(value > 128) << bit for bit, value in enumerate(row)) for row in blocks]
 
 
-def test_decord_itself_gives_wrong_pictures_or_errors_and_then_hangs(film):
+def test_decord_itself_gives_wrong_pictures_errors_or_no_answer_at_all(film):
+    """That it hangs depends on how its threads race, so the test ends well without; what it says is never right."""
     path, _ = film
     command = [sys.executable, "-c", ASK, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as bare:
         try:
-            for question in islice(cycle(QUESTIONS), 500):
+            for question in islice(cycle(QUESTIONS), 100):
                 bare.stdin.write(" ".join(map(str, question)).encode() + b"\n")
                 bare.stdin.flush()
                 if not select.select([bare.stdout], [], [], STALLED_S)[0]:
@@ -67,8 +70,6 @@ def test_decord_itself_gives_wrong_pictures_or_errors_and_then_hangs(film):
                 if answer[:1] == b"p":
                     said = numbers(np.frombuffer(answer[1:], np.uint8).reshape(len(question), 8))
                     assert said != [number % 256 for number in question]  # frame 449 is none: another passes for it
-            else:
-                pytest.fail("decord hangs no more: say so in DESIGN.md §5.2, README and here")
         finally:
             bare.kill()
             bare.wait()

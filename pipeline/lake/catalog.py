@@ -207,7 +207,7 @@ def _create(uri: str, store: Store, catalog: str | None) -> dict[str, Any]:
         found = _read_identity(uri, store)
         if found is not None:
             return found
-        if path.exists() and "://" in uri:
+        if path.exists() and "://" in uri and not _is_leftover(uri, path):
             raise LakeError(f"'{path}' is another lake's catalog: give a new SHOTLOG_CATALOG")
         lake_id = _finished_catalog(uri, store, path) or _make_catalog(uri, store, path, lake_id)
         identity = {"lake_id": lake_id, "format": FORMAT, "catalog": "sqlite"}
@@ -215,6 +215,19 @@ def _create(uri: str, store: Store, catalog: str | None) -> dict[str, Any]:
             return identity
         path.unlink()
         return _read_identity(uri, store) or _not_a_lake(uri)
+
+
+def _is_leftover(uri: str, path: Path) -> bool:
+    """Whether a file is the catalog of this very place, or still holds nothing at all."""
+    try:
+        with closing(sqlite3.connect(path)) as plain:
+            tables = {name for (name,) in plain.execute("SELECT name FROM sqlite_master")}
+            if "ducklake_metadata" not in tables:
+                return not tables
+            found = plain.execute("SELECT value FROM ducklake_metadata WHERE key = 'data_path'").fetchone()
+    except sqlite3.DatabaseError:
+        return False
+    return found == (f"{uri.rstrip('/')}/data/",)
 
 
 def _finished_catalog(uri: str, store: Store, path: Path) -> str | None:

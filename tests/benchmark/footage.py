@@ -37,7 +37,7 @@ def long_film() -> Path:
 
 
 def large_film(name: str, **options: str) -> Path:
-    """That film over and over, 290 MB and about a quarter of an hour, in the container that its name says."""
+    """That film over and over, 290 MB and nearly ten minutes, in the container that its name says."""
     return _kept(name, lambda path: _repeat(long_film(), path, LARGE_BYTES, options))
 
 
@@ -84,6 +84,8 @@ def _repeat(source: Path, target: Path, size_bytes: int, options: dict[str, str]
                 for packet in read.demux(stream):
                     if packet.dts is None or packet.pts is None:
                         continue
+                    if written_bytes >= size_bytes:
+                        break
                     written_bytes += packet.size
                     packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, copy
                     written.mux(packet)

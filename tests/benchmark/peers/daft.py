@@ -2,7 +2,8 @@
 
 As its documentation does it: `from_glob_path`, `video_file`, `functions.video_frames`, `explode`, `write_parquet`, on
 the native runner, which takes all cores. `sample_interval_seconds` gives the first frame at or after every so many
-seconds from `start_time`, which is set so that these are the frames that shotlog takes.
+seconds from `start_time`, which is set so that these are the frames that shotlog takes. Its other way,
+`read_video_frames`, takes no start, and on two cores it waited for itself for ever (0.7.26).
 """
 
 from __future__ import annotations

@@ -249,7 +249,10 @@ class _Walk:
                 break
             self._held = following
         held_pts = None if self._held is None else self._held.pts
-        lost = held_pts is None or held_pts in self.damage.lost_pts or self.damage.between(held_pts, wanted_pts)
+        if held_pts is not None and held_pts > wanted_pts:  # for this moment none came
+            self.damage.lost_pts.add(wanted_pts)
+        lost = held_pts is None or wanted_pts in self.damage.lost_pts or held_pts in self.damage.lost_pts
+        lost = lost or self.damage.between(held_pts, wanted_pts)
         return None if lost or self._held is given else self._held
 
     def finish(self) -> None:
@@ -260,5 +263,6 @@ class _Walk:
                 pass
 
     def _take(self) -> VideoFrame | None:
-        """The next frame of a group of pictures whose beginning is there."""
-        return next((f for f in self._run if f.pts is not None and f.pts >= self.line.pts[0]), None)
+        """The next frame of a group of pictures whose beginning is there; one that comes after its time is none."""
+        least_pts = self.line.pts[0] if self._held is None else self._held.pts or 0
+        return next((f for f in self._run if f.pts is not None and f.pts >= least_pts), None)

@@ -21,7 +21,8 @@ _DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,flv,asf,ogg,mxf,dv,rm,ivf,nut,wtv"
     ",yuv4mpegpipe,mp3,wav,flac,aac,aiff,ac3,amr,caf,w64"
 )
-_OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
+# A decoder is set up for each of the streams: a thousand take 1.2 GB.
+_OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file", "max_streams": "256"}
 
 JUMP_BYTES = 16 << 20
 """Packets that nobody asked for are read and dropped where they hold less than this: a seek costs too."""

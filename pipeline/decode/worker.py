@@ -23,6 +23,9 @@ Piece = tuple[int, int]
 KILLED = ("decoder_crashed", "decoder_memory", "decode_timeout")
 """Ends after which the other decoder is asked for the frames still missing."""
 
+_LEAST_BYTES_PER_S = 500
+"""Half of what a film of standing slides has."""
+
 
 class DecodeChild:
     """One decoder process, started when first needed and anew after each death. For the thread that made it.
@@ -84,13 +87,13 @@ class DecodeChild:
     def shots(self, path: Path, info: MediaInfo, *, detector: str = "adaptive") -> list[Shot]:
         """All shots of a video. Raises MediaError as `probe`."""
         self._use(decode.IMAGES if decode.is_picture(info) else decode.PROBER)
-        seconds = self._deadline_s + shots.patience(detector) * info.duration_s
+        seconds = self._deadline_s + shots.patience(detector) * _believed_s(path, info)
         answers = self._ask(seconds, do="shots", path=str(path), info=asdict(info), detector=detector)
         return [Shot(**answer["shot"]) for answer in answers]
 
     def subtitles(self, path: Path, info: MediaInfo) -> tuple[Subtitle, ...]:
         """Lines of all text tracks of a video. Raises MediaError as `probe`."""
-        answers = self._ask(self._deadline_s + info.duration_s, do="subtitles", path=str(path))
+        answers = self._ask(self._deadline_s + _believed_s(path, info), do="subtitles", path=str(path))
         return tuple(Subtitle(**answer["subtitle"]) for answer in answers)
 
     def frames(
@@ -130,7 +133,7 @@ class DecodeChild:
         request = {"path": str(path), "info": asdict(info), "targets_s": list(targets_s)}
         left = list(targets_s)
         try:
-            for answer in self._ask(self._deadline_s + info.duration_s, do="frames_of_pieces", **request):
+            for answer in self._ask(self._deadline_s + _believed_s(path, info), do="frames_of_pieces", **request):
                 if "left_s" in answer:
                     return list(answer["left_s"])
                 frame = self._frame(answer, media_id)
@@ -145,7 +148,7 @@ class DecodeChild:
         self, path: Path, info: MediaInfo, targets_s: list[float], media_id: str, decoder: str
     ) -> Iterator[Frame]:
         request = {"do": "frames", "path": str(path), "info": asdict(info), "targets_s": targets_s, "decoder": decoder}
-        for answer in self._ask(self._deadline_s + info.duration_s, **request):
+        for answer in self._ask(self._deadline_s + _believed_s(path, info), **request):
             yield self._frame(answer, media_id)
 
     def _frame(self, answer: Message, media_id: str) -> Frame:
@@ -181,3 +184,8 @@ class DecodeChild:
         if self._process:
             self._process.kill()
         self._process = None
+
+
+def _believed_s(path: Path, info: MediaInfo) -> float:
+    """The media's own seconds, as far as its bytes can hold them: a GIF of 7 kB may say that it lasts for a week."""
+    return min(info.duration_s, path.stat().st_size / _LEAST_BYTES_PER_S)

@@ -104,9 +104,6 @@ POLICIES: dict[str, Policy] = {
     "shots+uniform": shots_and_uniform,
 }
 
-NEED_SHOTS = frozenset({"shots", "shots+uniform"})
-"""Policies that run the shot pass; the others leave `shot_index` null."""
-
 _S = 1_000_000
 _UNITS_US = {"ms": 1000, "s": _S, "m": 60 * _S, "h": 3600 * _S}
 _EVERY = re.compile(r"every:([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)")
@@ -136,7 +133,7 @@ def canonical(name: str) -> str:
 
 def needs_shots(name: str) -> bool:
     """Whether the policy needs the shot pass; the others leave `shot_index` null."""
-    return name in NEED_SHOTS
+    return name in ("shots", "shots+uniform")
 
 
 def needs_keyframes(name: str) -> bool:

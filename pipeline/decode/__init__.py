@@ -6,6 +6,7 @@ are loaded in the child only.
 
 from __future__ import annotations
 
+import functools
 from importlib import import_module
 from importlib.metadata import version
 from typing import cast
@@ -35,6 +36,7 @@ def installed() -> list[str]:
     return [label(name) for name in _CLASSES]
 
 
+@functools.cache
 def label(name: str) -> str:
     """Name and version of one decoder, as the `decoder` column shows it."""
     return f"{name} {version(_DISTRIBUTIONS[name])}"

@@ -12,7 +12,7 @@ from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import AssSubtitle
 
-from pipeline.decode.video import opened, video
+from pipeline.decode.video import opened, packets, video
 from pipeline.model import Subtitle
 
 TEXT_CODECS = frozenset({"subrip", "ass", "mov_text", "webvtt", "text"})
@@ -52,9 +52,11 @@ def subtitles(path: Path) -> Iterator[Subtitle]:
             if stream.index not in tracks:
                 stream.discard = av.stream.Discard.all
         left = MAX_LINES
-        for packet in _packets(container, [stream for _, stream in tracks.values()]):
+        if not tracks:
+            return
+        for packet in packets(container, *(stream for _, stream in tracks.values())):
             number, stream = tracks[packet.stream.index]
-            if packet.pts is None or packet.time_base is None:
+            if not packet.size or packet.pts is None or packet.time_base is None:
                 continue
             start_s = (packet.pts * packet.time_base * 1_000_000 - start_us) / 1_000_000
             duration = packet.duration or 0
@@ -98,20 +100,6 @@ def _language(stream: Stream) -> str:
 def _is_text(stream: SubtitleStream) -> bool:
     context = stream.codec_context  # None where libavcodec has no decoder
     return context is not None and context.codec.canonical_name in TEXT_CODECS
-
-
-def _packets(container: InputContainer, streams: list[SubtitleStream]) -> Iterator[av.Packet]:
-    """Packets that hold something, up to the end or to where the container breaks."""
-    demuxed = container.demux(streams) if streams else iter(())
-    while True:
-        try:
-            packet = next(demuxed, None)
-        except av.error.FFmpegError:
-            return
-        if packet is None:
-            return
-        if packet.size:
-            yield packet
 
 
 def _texts(stream: SubtitleStream, packet: av.Packet) -> Iterator[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from pipeline.decode.containers import HEAD_BYTES, cut_short, sniff
@@ -181,9 +182,9 @@ def _film_of(container: InputContainer) -> VideoStream:
     return best if isinstance(best, VideoStream) and best in films else films[0]
 
 
-def packets(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
-    """All packets up to the end, or up to where the container's structure breaks."""
-    demuxed = container.demux(stream)
+def packets(container: InputContainer, *streams: Stream) -> Iterator[av.Packet]:
+    """All packets of these streams up to the end, or up to where the container's structure breaks."""
+    demuxed = container.demux(*streams)
     while True:
         try:
             packet = next(demuxed, None)

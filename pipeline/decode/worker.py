@@ -84,7 +84,7 @@ class DecodeChild:
         (answer,) = self._ask(self._deadline_s, do="keyframes", **request)
         return [float(second) for second in answer["keyframes_s"]]
 
-    def shots(self, path: Path, info: MediaInfo, *, detector: str = "adaptive") -> list[Shot]:
+    def shots(self, path: Path, info: MediaInfo, *, detector: str = shots.DETECTOR) -> list[Shot]:
         """All shots of a video. Raises MediaError as `probe`."""
         self._use(decode.IMAGES if decode.is_picture(info) else decode.PROBER)
         seconds = self._deadline_s + shots.patience(detector) * _believed_s(path, info)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -65,6 +65,14 @@ def is_repeat(rgb: np.ndarray, previous: np.ndarray) -> bool:
     """Whether two RGB uint8 pictures are the same but for noise and compression: the video is frozen."""
     one, other = (_grey(each, _CELLS, _CELLS).astype(np.int16) for each in (rgb, previous))
     return float(np.abs(one - other).mean()) < FROZEN
+
+
+def reminder(frame: Frame) -> Frame:
+    """What is enough of a frame to tell later whether another repeats it: its picture is a few kB."""
+    import cv2
+
+    small = cv2.resize(np.ascontiguousarray(frame.image), (_CELLS, _CELLS), interpolation=cv2.INTER_AREA)
+    return replace(frame, image=small)
 
 
 def is_poor(frame: Frame, previous: Frame | None = None) -> bool:

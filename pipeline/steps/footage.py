@@ -93,18 +93,18 @@ class Footage:
             yield from self._on_screen(info, targets_s)
             return
         previous: Frame | None = None
-        poor: list[float] = []
+        poor: list[tuple[float, Frame | None]] = []
         for frame in self._on_screen(info, targets_s):
             if pick.is_poor(frame, previous):
-                poor.append(frame.target_s)
+                poor.append((frame.target_s, previous))
             else:
                 yield frame
-                previous = frame
+                previous = pick.reminder(frame)
         choices = dict(zip(targets_s, sampling.candidates(targets_s, shots or (), info), strict=True))
-        for target_s in poor:
+        for target_s, before in poor:
             around = list(self._on_screen(info, sorted(choices[target_s])))
             if around:
-                yield pick.best(sorted(around, key=lambda frame: frame.target_s != target_s))
+                yield pick.best(sorted(around, key=lambda frame: frame.target_s != target_s), before)
 
     def _on_screen(self, info: MediaInfo, targets_s: Sequence[float]) -> Iterator[Frame]:
         media_id, left = self._media.media_id, list(targets_s)
@@ -124,7 +124,10 @@ class Footage:
             return False
         self._sparse = SparseCopy(ranges, self._folder / f"{media.media_id}{media.suffix}.pieces")
         for _ in range(_ROUNDS):
-            missing = self._child.structure(self._sparse.path, self._sparse.pieces)
+            try:
+                missing = self._child.structure(self._sparse.path, self._sparse.pieces)
+            except MediaError:  # all bytes may mend it, or say better what is wrong
+                return False
             if not missing:
                 return missing is not None
             self._sparse.bring(missing)

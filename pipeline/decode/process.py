@@ -23,6 +23,9 @@ LOOK_EVERY_S = 0.1
 START_S = 120.0
 """What a decoder process may take to load its libraries on a machine that is very busy."""
 
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+"""One decoder process works on one film; a heap a thread would hold 50 MB more."""
+
 _SECRETS = ("AWS_", "SHOTLOG_", "AIRFLOW")
 
 
@@ -44,7 +47,7 @@ class Process:
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 pass_fds=[their_end, self._slots.fd],
-                env={**environment, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                env={**environment, **_ONE_THREAD},
             )
             os.close(their_end)
             try:

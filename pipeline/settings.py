@@ -107,7 +107,7 @@ class Settings(BaseSettings):
         default_factory=lambda: max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2),
         ge=1,
         le=256,
-        description="media objects read at once, each by a decoder process of its own (default: the cores)",
+        description="media objects decoded at once, each by a process; as many are fetched ahead (default: the cores)",
     )
     decoder: str = Field("auto", description="auto, pyav or decord; auto begins with pyav and lets decord take over")
     decode_deadline_s: float = Field(

@@ -12,7 +12,7 @@ from pipeline.decode.colour import hdr
 from pipeline.decode.containers import HEAD_BYTES, cut_short, sniff
 from pipeline.decode.geometry import Geometry
 from pipeline.decode.image import probe_image
-from pipeline.decode.pyav import Damage, decoded_from
+from pipeline.decode.pyav import first_frame
 from pipeline.decode.timeline import Timeline
 from pipeline.decode.tracks import has_text, languages
 from pipeline.decode.video import video
@@ -46,9 +46,8 @@ def _probe_video(path: Path, head: bytes, max_megapixels: float) -> MediaInfo:
         size = f"{stream.codec_context.width}×{stream.codec_context.height}"
         raise MediaError("too_many_pixels", f"{size} of {max_megapixels:g} megapixels")
     missing = _missing(path, container, line)
-    packets = (packet for _, packet in film.packets())
+    first = first_frame(film)
     container, stream = film.container, film.stream  # it may have been opened anew
-    first = next(decoded_from(stream, packets, Damage()), None) if line.pts else None
     if first is None:
         raise MediaError("truncated", missing) if missing else MediaError("no_frames", f"{len(line.pts)} packets")
     geometry = Geometry.of(first.rotation, stream.sample_aspect_ratio)

@@ -85,6 +85,18 @@ def _swift(film: Video, wanted: list[int]) -> Iterator[VideoFrame]:
             return
 
 
+def first_frame(film: Video) -> VideoFrame | None:
+    """The first keyframe, decoded by itself; where that fails, the first frame that anything gives, and None."""
+    line = film.line
+    if not line.pts:
+        return None
+    alone = next(_group(film, line.keys[0], [line.keys[0].pts]), None) if line.keys else None
+    if alone:
+        return alone
+    packets = (packet for _, packet in film.packets())
+    return next(decoded_from(film.stream, packets, Damage()), None)
+
+
 def _group(film: Video, key: Key, wanted: list[int]) -> Iterator[VideoFrame | None]:
     """Frames of one group of pictures in the order in which they are shown; None where the decoder sees damage."""
     numbers = film.line.numbers(wanted, key.number)

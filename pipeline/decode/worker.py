@@ -28,7 +28,7 @@ _LEAST_BYTES_PER_S = 500
 
 
 class DecodeChild:
-    """One decoder process, started when first needed and anew after each death. For the thread that made it.
+    """One decoder process, started when first needed and anew after each death. For one thread at a time.
 
     deadline_s: what one request may take beyond the media's own seconds; the time the caller takes between two
     frames doesn't count. memory_mb: resident memory at which the process is killed.
@@ -44,6 +44,10 @@ class DecodeChild:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process and let go of all that led to it."""
         self._kill()
 
     def stop(self) -> None:

@@ -17,20 +17,19 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import duckdb
 
 from pipeline.errors import LakeError
+from pipeline.lake.connection import connect
 from pipeline.lake.patience import patiently
 from pipeline.lake.tables import FORMAT
 from pipeline.lake.upgrade import bring_up_to_date, is_up_to_date
 from pipeline.store.base import Store
 
 T = TypeVar("T")
-EXTENSIONS = ("ducklake", "httpfs", "sqlite_scanner")
 
 
 @dataclass(frozen=True)
@@ -132,42 +131,6 @@ def open_lake(uri: str, store: Store, *, catalog: str | None, create: bool = Fal
     if not read_only and not patiently(is_up_to_date)(lake.con):
         lake.transaction(lambda con: bring_up_to_date(con, lake.lake_id))
     return lake
-
-
-def connect(uri: str, store: Store, catalog: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection with the lake attached as `lake` and in use."""
-    con = duckdb.connect()
-    load_extensions(con)
-    if "://" in uri:
-        store.prepare(con)
-    options = f"DATA_PATH {_quote(uri.rstrip('/') + '/data/')}, OVERRIDE_DATA_PATH true"
-    attach = f"ATTACH {_quote(f'ducklake:sqlite:{catalog}')} AS lake ({options}{', READ_ONLY' if read_only else ''})"
-    try:
-        patiently(con.execute)(attach)
-    except duckdb.Error as error:
-        raise LakeError(
-            f"the catalog '{catalog}' can't be opened ({error}): check that you may write its folder, as SQLite must, "
-            "and that the file is whole"
-        ) from error
-    return con.execute("USE lake")
-
-
-def load_extensions(con: duckdb.DuckDBPyConnection) -> None:
-    """From the wheels where they fit this DuckDB, else by INSTALL, which wants a network once."""
-    for name in EXTENSIONS:
-        # straight from the wheel: its own import_extension copies it to ~/.duckdb, and never again a newer one
-        wheel = find_spec(f"duckdb_extension_{name}")
-        folder = Path(next(iter(wheel.submodule_search_locations or [""]))) if wheel else Path()
-        try:
-            con.execute(f"LOAD {_quote(f'{folder}/extensions/v{duckdb.__version__}/{name}.duckdb_extension')}")
-        except duckdb.Error:
-            try:
-                con.execute(f"INSTALL {name}; LOAD {name}")
-            except duckdb.Error as error:
-                package = f"duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}"
-                raise LakeError(f"DuckDB's extension {name} is missing: pip install {package}") from error
-    for setting in ("s3_access_key_id", "s3_secret_access_key", "s3_session_token"):
-        con.execute(f"SET {setting} = ''")  # httpfs takes them from the environment, and any query can read settings
 
 
 def _read_identity(uri: str, store: Store) -> dict[str, Any] | None:
@@ -306,7 +269,3 @@ def _compare(con: duckdb.DuckDBPyConnection, lake_id: str, catalog: Path) -> Non
         )
     if row[1] > FORMAT:
         raise LakeError(f"the catalog '{catalog}' has format {row[1]}, this shotlog knows {FORMAT}: upgrade shotlog")
-
-
-def _quote(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -15,6 +15,7 @@ from pipeline.errors import MediaError, StoreError, TaggerError, UsageError
 from pipeline.model import Frame, MediaObject, timecode
 from pipeline.pictures import shrunk
 from pipeline.planning import kind_of
+from pipeline.steps.decoders import Decoders
 from pipeline.steps.footage import Footage
 from pipeline.steps.workplace import Workplace
 from pipeline.taggers.base import Question, Tagger
@@ -63,13 +64,9 @@ def _moments(work: Workplace, tagger: Tagger) -> Iterator[Moment]:
             f"{len(found)} media objects are more than the model's context takes: name fewer, or lower "
             "SHOTLOG_MAX_PIXELS"
         )
-    settings = work.settings
     with (
-        DecodeChild(
-            deadline_s=settings.decode_deadline_s,
-            memory_mb=settings.decode_memory_mb,
-            max_megapixels=settings.max_megapixels,
-        ) as child,
+        Decoders(work.settings, 1) as decoders,
+        decoders.lend() as child,
         tempfile.TemporaryDirectory() as folder,
     ):
         for media, _ in found:
@@ -105,7 +102,8 @@ def _room(work: Workplace, tagger: Tagger) -> int:
 
 def _frames(work: Workplace, child: DecodeChild, media: MediaObject, folder: Path, most: int) -> Iterator[Moment]:
     settings, store = work.settings, work.store(media.uri)
-    with Footage(settings, store, media, child=child, folder=folder) as footage:
+    with Footage(settings, store, media, folder) as footage:
+        footage.open(child)
         sidecar = store.beside(media, settings.context_sidecar) if settings.context_sidecar else None
         known = context.describe(settings.context, footage.copy.metadata, settings.context_metadata, sidecar)
         info = footage.probe()

@@ -25,22 +25,24 @@ _ROUNDS = 12
 class Footage:
     """One media object on this disk: all its bytes, or of a large film those that its chosen frames are made of.
 
-    `copy` says what is there by now. Leaving the block removes what was fetched. Its methods raise MediaError.
+    Entering the block fetches what takes no decoder; what else there is to ask wants one first: `open`. `copy` says
+    what is there by now. Leaving the block removes what was fetched. Its methods raise MediaError.
     """
 
+    _child: DecodeChild
+
     def __init__(
-        self, settings: Settings, store: Store, media: MediaObject, *, child: DecodeChild, folder: Path,
-        watch: Watch = unwatched,
-    ) -> None:  # fmt: skip
+        self, settings: Settings, store: Store, media: MediaObject, folder: Path, watch: Watch = unwatched
+    ) -> None:
         self._settings, self._store, self._media = settings, store, media
-        self._child, self._folder, self._watch = child, folder, watch
+        self._folder, self._watch = folder, watch
         self._whole: LocalCopy | None = None
         self._sparse: SparseCopy | None = None
 
     def __enter__(self) -> Self:
-        """Fetch what tells how the film is built, or all there is."""
+        """Fetch all there is, unless pieces of it may do."""
         try:
-            if not self._lay_out():
+            if not self._may_come_in_pieces():
                 self._fetch()
         except BaseException:
             self.__exit__()
@@ -50,6 +52,12 @@ class Footage:
     def __exit__(self, *exc: object) -> None:
         for fetched in self._folder.glob(f"{self._media.media_id}*"):
             fetched.unlink()
+
+    def open(self, child: DecodeChild) -> None:
+        """Let this process decode it. Of a film that may come in pieces those are fetched that say how it is built."""
+        self._child = child
+        if not self._whole and not self._lay_out():
+            self._fetch()
 
     @property
     def copy(self) -> LocalCopy:
@@ -115,14 +123,19 @@ class Footage:
             self._fetch()
         yield from self._child.frames(self.copy.path, info, left, media_id=media_id, decoder=self._settings.decoder)
 
-    def _lay_out(self) -> bool:
-        """Whether the film is so large, and so built, that pieces of it may do; then those that say how are there."""
+    def _may_come_in_pieces(self) -> bool:
+        """Whether the film is so large, and lies so, that pieces of it may do."""
         settings, media = self._settings, self._media
         if media.size_bytes <= settings.pieces_from_mb << 20 or sampling.needs_shots(settings.sampling):
             return False
         if settings.decoder == "decord" or not (ranges := self._store.ranges(media, self._watch)):
             return False
         self._sparse = SparseCopy(ranges, self._folder / f"{media.media_id}{media.suffix}.pieces")
+        return True
+
+    def _lay_out(self) -> bool:
+        """Whether the film is so built that pieces of it may do; then those that say how are there."""
+        assert self._sparse
         for _ in range(_ROUNDS):
             try:
                 missing = self._child.structure(self._sparse.path, self._sparse.pieces)

@@ -14,6 +14,7 @@ from pipeline.errors import MediaError, UsageError
 from pipeline.lake.reader import answered_frames
 from pipeline.model import Batch, Frame, MediaInfo, MediaObject, TaggedFrame
 from pipeline.pictures import fingerprint, shrunk, thumbnail
+from pipeline.steps.decoders import Decoders
 from pipeline.steps.desk import Desk
 from pipeline.steps.footage import Footage
 from pipeline.steps.handoff import Handoff
@@ -28,6 +29,10 @@ WAIT_S = 0.05
 """After so long without a frame, the tagger hears that there is nothing just now."""
 
 
+AHEAD = 2
+"""Threads a decoder process: while one lets it decode, the other fetches what comes next."""
+
+
 @dataclass(frozen=True, slots=True)
 class Todo:
     """One media object to be read, and what was answered of it before."""
@@ -38,7 +43,7 @@ class Todo:
 
 
 class Readers:
-    """Reads batches, one after the other without a pause, with `settings.workers` threads, each with a decoder process.
+    """Reads batches, one after the other without a pause, with `settings.workers` decoder processes.
 
     `stream()` yields every frame that isn't answered yet, of several media at a time, and the films to be summed up.
     What happens to each media object is reported to the desk; what breaks a batch as a whole is raised from there.
@@ -54,17 +59,17 @@ class Readers:
             desk.sum_up = self._handoff.put
         self._todo, self._taking = self._objects(batches), threading.Lock()
         self._stop = threading.Event()
-        self._children: list[DecodeChild] = []
-        self._threads = [
-            threading.Thread(target=self._run, name=f"reader-{n}", daemon=True) for n in range(work.settings.workers)
-        ]
+        self._decoders = Decoders(work.settings, work.settings.workers)
+        count = AHEAD * work.settings.workers
+        self._threads = [threading.Thread(target=self._run, name=f"reader-{n}", daemon=True) for n in range(count)]
+        self._reading, self._over = count, threading.Event()
 
     def stream(self) -> Generator[Look]:
         """Yield until every media object has ended; closing it early stops the readers."""
         for thread in self._threads:
             thread.start()
         try:
-            while any(thread.is_alive() for thread in self._threads) or self._handoff or not self._desk.is_clear():
+            while self._reading or self._handoff or not self._desk.is_clear():
                 item = self._handoff.get(WAIT_S)
                 if isinstance(item, BaseException):
                     raise item
@@ -72,10 +77,11 @@ class Readers:
         finally:
             self._stop.set()
             self._handoff.close()
-            for child in self._children:
-                child.stop()
+            self._decoders.stop()
+            self._over.set()
             for thread in self._threads:
                 thread.join()
+            self._decoders.close()
 
     def _objects(self, batches: Iterable[Batch]) -> Iterator[Todo]:
         """Every media object with what an earlier look at it has answered."""
@@ -97,44 +103,42 @@ class Readers:
                 self._read_on(todo)
         except BaseException as error:
             self._handoff.put(error)
+        with self._taking:
+            self._reading -= 1
+        self._over.wait()  # decoder processes end with the thread that started them
 
     def _read_on(self, todo: Todo | None) -> None:
         """Read this media object and all that no other thread takes."""
-        settings = self._work.settings
-        with (
-            DecodeChild(
-                deadline_s=settings.decode_deadline_s,
-                memory_mb=settings.decode_memory_mb,
-                max_megapixels=settings.max_megapixels,
-            ) as child,
-            scratch_folder() as folder,
-        ):
-            self._children.append(child)
+        with scratch_folder() as folder:
             while todo:
                 if opened := self._desk.open(todo.batch_id, todo.media, todo.answered):
-                    self._read(opened, child, folder)
+                    self._read(opened, folder)
                 todo = self._next()
 
-    def _read(self, opened: MediaInHand, child: DecodeChild, folder: Path) -> None:
+    def _read(self, opened: MediaInHand, folder: Path) -> None:
         """One media object from its bytes to its last frame. Its own troubles end here."""
         media, trouble = opened.object, None
         store = self._work.store(media.uri)
-        footage = Footage(self._work.settings, store, media, child=child, folder=folder, watch=self._watch)
         try:
             self._check_size(media.size_bytes)
-            with footage:
-                opened.copy = footage.copy
-                opened.context = self._context(opened, store)
-                try:
-                    self._decode(opened, child, footage)
-                finally:
-                    opened.copy = footage.copy
+            with Footage(self._work.settings, store, media, folder, self._watch) as footage:
+                with self._decoders.lend() as child:
+                    self._look(opened, footage, child, store)
         except MediaError as error:
             trouble = error
         if opened.copy and store.changed(media):
             trouble = MediaError("object_changed")
         if not self._stop.is_set():
             self._desk.read_to_end(opened, trouble)
+
+    def _look(self, opened: MediaInHand, footage: Footage, child: DecodeChild, store: Store) -> None:
+        footage.open(child)
+        opened.copy = footage.copy
+        opened.context = self._context(opened, store)
+        try:
+            self._decode(opened, child, footage)
+        finally:
+            opened.copy = footage.copy
 
     def _check_size(self, size_bytes: int) -> None:
         limit = self._work.settings.max_object_mb << 20

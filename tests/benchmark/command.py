@@ -31,6 +31,7 @@ def tag(
     source: Path | str,
     tagger: str,
     *,
+    shotlog: Path = SHOTLOG,
     watch: Callable[[subprocess.Popen[str]], None] = lambda _: None,
     environment: Mapping[str, str] = MappingProxyType({}),
     **settings: Any,
@@ -38,7 +39,7 @@ def tag(
     """Tag a folder into a new lake; watch is called once it has started. Raises RuntimeError where it fails."""
     told = {f"SHOTLOG_{name.upper()}": str(value) for name, value in settings.items()}
     lake = folder / f"lake-{time.monotonic()}"
-    command = [str(SHOTLOG), "tag", str(source), "--lake", str(lake), "--tagger", tagger]
+    command = [str(shotlog), "tag", str(source), "--lake", str(lake), "--tagger", tagger]
     home = {"HOME": str(folder)}
     return timed(command, folder, watch=watch, environment={**plain_environment(), **home, **environment, **told})
 

@@ -24,6 +24,8 @@ from tests.benchmark.table import Figure, say
 
 LONG_FRAMES, CLIP_FRAMES, WORKERS, ROUNDS = 60, 10, 2, 3
 FLOOR = Path(floors.__file__)
+SHOTLOG = Path(".venv-peers/shotlog/bin/shotlog").absolute()
+"""With nothing but what README installs."""
 
 Seen = list[tuple[float, int]]
 """Of every frame its time in milliseconds, and the sum of its pixels."""
@@ -118,7 +120,7 @@ class Racer:
 
 def shotlog(clips: Path) -> Racer:
     settings = {"workers": WORKERS, "max_frames": CLIP_FRAMES}
-    return Racer("shotlog", lambda folder, **more: tag(folder, clips, "null", **settings, **more))
+    return Racer("shotlog", lambda folder, **more: tag(folder, clips, "null", shotlog=SHOTLOG, **settings, **more))
 
 
 def floor(clips: Path) -> Racer:

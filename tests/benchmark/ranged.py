@@ -64,7 +64,8 @@ def _probe(folder: Path, uri: str, what: str, counts: Counts) -> Figure:
     (media,) = store.list(uri)
     counts.reset()
     with DecodeChild(deadline_s=120, memory_mb=4096, max_megapixels=200) as child:
-        with Footage(Settings(), store, media, child=child, folder=folder) as opened:
+        with Footage(Settings(), store, media, folder) as opened:
+            opened.open(child)
             info = opened.probe()
     return Figure(
         f"To probe {what}, of {media.size_bytes / 1e6:.0f} MB and {info.duration_s / 60:.0f} minutes in S3",

@@ -14,7 +14,7 @@ import pytest
 from botocore.handlers import validate_ascii_metadata
 
 from pipeline.errors import MediaError, StoreError
-from pipeline.lake.catalog import load_extensions
+from pipeline.lake.connection import open_duckdb
 from pipeline.store import open_store
 from pipeline.store.base import SIDECAR_BYTES
 from tests.contract.shelves import BucketShelf, FolderShelf, Proxy, WebShelf, one, store_of
@@ -397,8 +397,7 @@ def test_a_read_only_store_says_where_a_lake_can_lie(web, use):
 
 @pytest.fixture
 def con():
-    with duckdb.connect() as con:
-        load_extensions(con)
+    with open_duckdb() as con:
         yield con
 
 
@@ -411,6 +410,11 @@ def test_duckdb_reads_and_writes_what_the_store_does(writes, con):
     assert con.execute(f"FROM '{writes.uri('a.csv')}'").fetchall() == [(1,)]
 
 
+def test_only_signed_extensions_are_loaded_later(con):
+    with pytest.raises(duckdb.Error):
+        con.execute("SET allow_unsigned_extensions = true")
+
+
 def test_nobody_reads_the_credentials_out_of_duckdb(bucket, s3, con):
     store_of(bucket).prepare(con)
     shown = con.execute("FROM duckdb_secrets()").fetchall()
@@ -418,8 +422,7 @@ def test_nobody_reads_the_credentials_out_of_duckdb(bucket, s3, con):
     assert s3.secret_key not in str(shown)
     with pytest.raises(duckdb.Error):
         con.execute("SET allow_unredacted_secrets = true")
-    with duckdb.connect() as other:
-        load_extensions(other)
+    with open_duckdb() as other:
         assert other.execute("FROM duckdb_secrets()").fetchall() == []
 
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-import duckdb
 import pytest
 import typer
 
@@ -29,7 +28,7 @@ from demo.services import S3, plain_environment
 from pipeline import connect
 from pipeline.cli.main import app
 from pipeline.errors import CODES
-from pipeline.lake.catalog import load_extensions
+from pipeline.lake.connection import open_duckdb
 from pipeline.lake.tables import TABLES
 from pipeline.lake.views import views
 from pipeline.recipe import DEFAULT_KINDS
@@ -306,11 +305,7 @@ def test_python_of_readme_runs(block: Block, reader: Path) -> None:
 @in_language("sql")
 def test_sql_of_readme_gives_rows(block: Block, reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(reader)
-    if block.text.startswith("ATTACH"):
-        con = duckdb.connect()
-        load_extensions(con)  # INSTALL wants a network
-    else:
-        con = connect("lake")
+    con = open_duckdb() if block.text.startswith("ATTACH") else connect("lake")  # INSTALL wants a network
     assert con.execute(block.text).fetchall()
 
 

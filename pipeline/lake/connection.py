@@ -1,0 +1,67 @@
+"""DuckDB with a lake attached."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import duckdb
+
+from pipeline.errors import LakeError
+from pipeline.lake.patience import patiently
+from pipeline.store.base import Store
+
+EXTENSIONS = ("ducklake", "httpfs", "sqlite_scanner")
+
+
+def connect(uri: str, store: Store, catalog: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection with the lake attached as `lake` and in use."""
+    con = open_duckdb()
+    if "://" in uri:
+        store.prepare(con)
+    options = f"DATA_PATH {_quote(uri.rstrip('/') + '/data/')}, OVERRIDE_DATA_PATH true"
+    attach = f"ATTACH {_quote(f'ducklake:sqlite:{catalog}')} AS lake ({options}{', READ_ONLY' if read_only else ''})"
+    try:
+        patiently(con.execute)(attach)
+    except duckdb.Error as error:
+        raise LakeError(
+            f"the catalog '{catalog}' can't be opened ({error}): check that you may write its folder, as SQLite must, "
+            "and that the file is whole"
+        ) from error
+    return con.execute("USE lake")
+
+
+def open_duckdb() -> duckdb.DuckDBPyConnection:
+    """A DuckDB with what a lake needs, from the wheels where they fit it, else by INSTALL, which wants a network once.
+
+    Raises LakeError where an extension can't be had.
+    """
+    # whoever could change those wheels could change DuckDB's own beside them: their signatures, which take 0.3 s to
+    # check each time, protect from nobody
+    con = duckdb.connect(config={"allow_unsigned_extensions": "true"})
+    missing = [name for name in EXTENSIONS if not _load_from_wheel(con, name)]
+    con.execute("SET allow_unsigned_extensions = false")
+    for name in missing:
+        try:
+            con.execute(f"INSTALL {name}; LOAD {name}")
+        except duckdb.Error as error:
+            package = f"duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}"
+            raise LakeError(f"DuckDB's extension {name} is missing: pip install {package}") from error
+    for setting in ("s3_access_key_id", "s3_secret_access_key", "s3_session_token"):
+        con.execute(f"SET {setting} = ''")  # httpfs takes them from the environment, and any query can read settings
+    return con
+
+
+def _load_from_wheel(con: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """Straight from there: its own import_extension copies it to ~/.duckdb, and never again a newer one."""
+    wheel = find_spec(f"duckdb_extension_{name}")
+    folder = next(iter((wheel and wheel.submodule_search_locations) or [""]))
+    try:
+        con.execute(f"LOAD {_quote(f'{folder}/extensions/v{duckdb.__version__}/{name}.duckdb_extension')}")
+    except duckdb.Error:
+        return False
+    return True
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import av
@@ -26,7 +26,8 @@ _DEMUXERS = (
 _OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file", "max_streams": "256"}
 
 JUMP_BYTES = 16 << 20
-"""Packets that nobody asked for are read and dropped where they hold less than this: a seek costs too."""
+"""Packets that nobody asked for are read and dropped where they hold less than this: a seek costs too. A file with
+less is read once, and its packets are kept."""
 
 
 class Video:
@@ -34,6 +35,7 @@ class Video:
 
     def __init__(self, path: Path) -> None:
         self.path, self.size_bytes = path, path.stat().st_size
+        self._in_memory: list[av.Packet] | None = [] if self.size_bytes < JUMP_BYTES else None
         self._open()
         self.line = self._read_timeline()
 
@@ -50,6 +52,8 @@ class Video:
         packets = Packets(self.size_bytes)
         for packet in self._demuxed:
             packets.add(packet)
+            if self._in_memory is not None:
+                self._in_memory.append(packet)
         self._at = len(packets)
         packets.mark_keys(self._indexed_keys())
         return timeline_of(packets, self.container, self.stream)
@@ -71,14 +75,16 @@ class Video:
         Packets that can't be decoded for want of bytes are left out. To go back may take opening the file anew:
         `container` and `stream` are to be asked for after this call, not before.
         """
-        self._go_to(first)
+        if self._in_memory is None:
+            self._go_to(first)
         self.stream.codec_context.flush_buffers()
-        return self._from(first)
+        numbered = self._numbered(first) if self._in_memory is None else islice(enumerate(self._in_memory), first, None)
+        return ((n, packet) for n, packet in numbered if packet.size and not is_cut(packet, self.size_bytes))
 
-    def _from(self, first: int) -> Iterator[tuple[int, av.Packet]]:
+    def _numbered(self, first: int) -> Iterator[tuple[int, av.Packet]]:
         for packet in self._demuxed:
             number, self._at = self._at, self._at + 1
-            if number >= first and packet.size and not is_cut(packet, self.size_bytes):
+            if number >= first:
                 yield number, packet
 
     def _go_to(self, number: int) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from importlib import import_module
-from importlib.metadata import version
 from typing import cast
 
 from pipeline.decode.base import Decoder
@@ -39,6 +38,8 @@ def installed() -> list[str]:
 @functools.cache
 def label(name: str) -> str:
     """Name and version of one decoder, as the `decoder` column shows it."""
+    from importlib.metadata import version  # slow to import, and nothing for the decoder process
+
     return f"{name} {version(_DISTRIBUTIONS[name])}"
 
 

@@ -26,6 +26,9 @@ START_S = 120.0
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 """One decoder process works on one film; a heap a thread would hold 50 MB more."""
 
+_AT_ONCE = 1 << 16
+"""Bytes read from the pipe, where so many have come: a message takes one call and not two."""
+
 _SECRETS = ("AWS_", "SHOTLOG_", "AIRFLOW")
 
 
@@ -37,6 +40,7 @@ class Process:
         self.left_s = START_S
         self._slots = Slots.create(max_bytes)
         self._replies, their_end = os.pipe()
+        self._came = bytearray()  # and isn't read yet
         environment = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
         command = [sys.executable, "-P", "-m", "pipeline.decode.child"]
         numbers = [their_end, self._slots.fd, self._slots.slot_bytes, os.getpid(), memory_mb]
@@ -98,15 +102,15 @@ class Process:
 
     def _read(self, count: int) -> bytes:
         """count bytes, fewer where the process has ended."""
-        data = bytearray(count)
-        view, got = memoryview(data), 0
-        while got < count:
+        while len(self._came) < count:
             self._wait()
-            read = os.readv(self._replies, [view[got:]])
-            if read == 0:
-                return bytes(data[:got])
-            got += read
-        return data  # type: ignore[return-value]
+            more = os.read(self._replies, _AT_ONCE)
+            if not more:
+                break
+            self._came += more
+        data = bytes(self._came[:count])
+        del self._came[:count]
+        return data
 
     def _wait(self) -> None:
         """Until there is something to read."""

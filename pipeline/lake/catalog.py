@@ -16,7 +16,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -26,7 +25,7 @@ from pipeline.errors import LakeError
 from pipeline.lake.connection import connect
 from pipeline.lake.patience import patiently
 from pipeline.lake.tables import FORMAT
-from pipeline.lake.upgrade import bring_up_to_date, is_up_to_date
+from pipeline.lake.upgrade import bring_up_to_date, is_up_to_date, newest_identity
 from pipeline.store.base import Store
 
 T = TypeVar("T")
@@ -40,14 +39,8 @@ class Lake:
     store: Store
     lake_id: str
     catalog: Path
-    read_only: bool
-
-    @cached_property
-    def con(self) -> duckdb.DuckDBPyConnection:
-        """The lake's own connection: views by their bare names, tables as log.NAME."""
-        con = connect(self.uri, self.store, self.catalog, read_only=self.read_only)
-        _compare(con, self.lake_id, self.catalog)
-        return con
+    con: duckdb.DuckDBPyConnection
+    """Its own connection: views by their bare names, tables as log.NAME."""
 
     def work_uri(self, run_id: str, *parts: str) -> str:
         """Where a run keeps what isn't committed yet."""
@@ -126,9 +119,11 @@ def open_lake(uri: str, store: Store, *, catalog: str | None, create: bool = Fal
     path = _catalog_path(uri, identity["lake_id"], catalog)
     if not path.is_file():
         raise LakeError(_missing_catalog(uri, identity["lake_id"], path))
-    lake = Lake(uri, store, identity["lake_id"], path, read_only)
-    _ = lake.con  # fails here rather than later
-    if not read_only and not patiently(is_up_to_date)(lake.con):
+    con = connect(uri, store, path, read_only=read_only)
+    newest = patiently(newest_identity)(con)
+    _compare(newest, identity["lake_id"], path)
+    lake = Lake(uri, store, identity["lake_id"], path, con)
+    if not read_only and not is_up_to_date(newest):
         lake.transaction(lambda con: bring_up_to_date(con, lake.lake_id))
     return lake
 
@@ -256,16 +251,13 @@ def _missing_catalog(uri: str, lake_id: str, path: Path) -> str:
     )
 
 
-@patiently
-def _compare(con: duckdb.DuckDBPyConnection, lake_id: str, catalog: Path) -> None:
-    try:
-        row = con.execute("SELECT lake_id, format FROM log.identity ORDER BY written_at DESC LIMIT 1").fetchone()
-    except duckdb.CatalogException:
-        row = None
-    if row is None or row[0] != lake_id:
+def _compare(newest: dict[str, Any], lake_id: str, catalog: Path) -> None:
+    if newest.get("lake_id") != lake_id:
         raise LakeError(
-            f"'{catalog}' is the catalog of another lake ({row[0] if row else 'unknown'}, this one is {lake_id}): "
+            f"'{catalog}' is the catalog of another lake ({newest.get('lake_id', 'unknown')}, this one is {lake_id}): "
             "set SHOTLOG_CATALOG to this lake's catalog"
         )
-    if row[1] > FORMAT:
-        raise LakeError(f"the catalog '{catalog}' has format {row[1]}, this shotlog knows {FORMAT}: upgrade shotlog")
+    if newest["format"] > FORMAT:
+        raise LakeError(
+            f"the catalog '{catalog}' has format {newest['format']}, this shotlog knows {FORMAT}: upgrade shotlog"
+        )

@@ -7,6 +7,7 @@ the end of its table and is null in the rows that were there. All of it runs in 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import duckdb
 
@@ -14,17 +15,24 @@ from pipeline.lake.tables import FORMAT, TABLES
 from pipeline.lake.views import views, views_version
 
 
-def is_up_to_date(con: duckdb.DuckDBPyConnection) -> bool:
+def newest_identity(con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    """What the catalog says of itself, by column; {} for one that isn't a lake's."""
+    try:
+        found = con.execute("FROM log.identity ORDER BY written_at DESC LIMIT 1")
+    except duckdb.CatalogException:
+        return {}
+    names = [column[0] for column in found.description or ()]
+    return dict(zip(names, found.fetchone() or (), strict=False))
+
+
+def is_up_to_date(identity: dict[str, Any]) -> bool:
     """Whether the tables have this shotlog's format and the views say what sql/views says."""
-    if "identity" not in columns(con):
-        return False
-    newest = "SELECT format, views FROM log.identity ORDER BY written_at DESC LIMIT 1"
-    return con.execute(newest).fetchone() == (FORMAT, views_version())
+    return (identity.get("format"), identity.get("views")) == (FORMAT, views_version())
 
 
 def bring_up_to_date(con: duckdb.DuckDBPyConnection, lake_id: str) -> None:
     """Make what is missing and write the views anew. Of two that come at once the second finds it done."""
-    if is_up_to_date(con):
+    if is_up_to_date(newest_identity(con)):
         return
     there = columns(con)
     for name, schema in TABLES.items():

@@ -106,7 +106,7 @@ def take_over_dead_runs(lake: Lake, run_id: str) -> None:
     prefix = lake.work_uri("")
     runs = {uri.removeprefix(prefix).partition("/")[0] for uri in lake.store.names(prefix.rstrip("/"))}
     # one that died before it listed anything has no work folder
-    runs |= {row[0] for row in lake.con.execute("SELECT run_id FROM runs WHERE state = 'running'").fetchall()}
+    runs |= {row[0] for row in lake.con.execute(_NEVER_ENDED).fetchall()}
     mine = Journal(lake, run_id)
     for dead in sorted(runs - {run_id}):
         for entry in commit_finished(lake, dead):
@@ -114,6 +114,15 @@ def take_over_dead_runs(lake: Lake, run_id: str) -> None:
         if _state(lake, dead) in (None, "running"):
             writer.record_event(lake, dead, "died", {"taken_over_by": run_id})
         clear_work(lake, dead)
+
+
+_NEVER_ENDED = """
+SELECT run_id
+FROM log.runs
+WHERE run_id NOT IN (
+    SELECT run_id FROM log.run_events WHERE event IN ('finished', 'incomplete', 'interrupted', 'died')
+)
+"""
 
 
 def commit_finished(lake: Lake, run_id: str) -> list[Entry]:

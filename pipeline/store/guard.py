@@ -1,0 +1,106 @@
+"""What a stranger's URL may lead to: the open internet, and no address inside a network.
+
+A name is resolved once, all its addresses are looked at, and the connection goes to the very address that was looked
+at: a name that changes its mind in between (DNS rebinding) gains nothing. A redirect is a request of its own and is
+looked at anew.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable, Collection
+
+import httpx
+
+from pipeline.errors import MediaError
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+Resolve = Callable[[str, int], list[str]]
+"""Host and port → addresses as text. Raises OSError where the name is unknown."""
+
+MAX_REDIRECTS = 3
+
+_NEVER = [  # what Python, in some of its versions, takes for global
+    ipaddress.ip_network(network)
+    for network in (
+        "192.0.0.0/24",  # RFC 6890: protocol assignments, and Oracle's metadata service
+        "168.63.129.16/32",  # Azure's; those of other clouds aren't global anyway
+        "::/8",  # IPv4 in its mapped, compatible and NAT64 forms (RFC 4291, RFC 6052)
+        "fec0::/10",  # RFC 3879: site-local
+    )
+]
+_ISATAP = {0x00005EFE, 0x02005EFE}  # RFC 5214, 6.1: before an IPv4 address in the lower half
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """By the system's resolver, which also reads 127.1, 0x7f.0.0.1 and 2130706433."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def is_open(address: Address) -> bool:
+    """Whether an address is one of the open internet, and stands for no other that isn't."""
+    if not address.is_global or address.is_multicast or address.is_reserved:
+        return False
+    if any(address in network for network in _NEVER):
+        return False
+    return all(is_open(inner) for inner in _inside(address))
+
+
+def _inside(address: Address) -> list[Address]:
+    """IPv4 addresses that an IPv6 address leads to, through a tunnel."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return []
+    inner: list[Address | None] = [address.sixtofour, *(address.teredo or ())]
+    if int(address) >> 32 & 0xFFFFFFFF in _ISATAP:
+        inner.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    return [one for one in inner if one is not None]
+
+
+class GuardedTransport(httpx.BaseTransport):
+    """Sends requests to the open internet only. Raises MediaError access_denied for all else.
+
+    allow: `host:port` of servers inside that may be asked all the same, as they stand in the URL.
+    """
+
+    def __init__(self, allow: Collection[str] = (), resolve: Resolve = resolve) -> None:
+        self._allow, self._resolve = frozenset(allow), resolve
+        # connections aren't kept: one to an address was made for one name
+        self._inner = httpx.HTTPTransport(limits=httpx.Limits(max_keepalive_connections=0))
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        if url.scheme not in ("http", "https"):
+            raise MediaError("access_denied", f"{url.scheme} is neither http nor https")
+        host = url.raw_host.decode("ascii")
+        port = url.port or (443 if url.scheme == "https" else 80)
+        if f"{host}:{port}" not in self._allow:
+            request = _sent_to(self._address(host, port), request)
+        return self._inner.handle_request(request)
+
+    def _address(self, host: str, port: int) -> str:
+        try:
+            addresses = self._resolve(host.strip("[]"), port)
+        except (OSError, UnicodeError) as error:
+            raise MediaError("unreadable", "its host is unknown") from error
+        # not one may lead inside: which of them is taken would be chance
+        if not addresses or not all(is_open(ipaddress.ip_address(address.partition("%")[0])) for address in addresses):
+            raise MediaError("access_denied", "the URL leads to an address inside a network")
+        return addresses[0]
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def _sent_to(address: str, request: httpx.Request) -> httpx.Request:
+    """The same request to a server of which only the address counts; the name still says whose certificate it needs."""
+    name = request.url.host
+    return httpx.Request(
+        request.method,
+        request.url.copy_with(host=address),
+        headers=request.headers,  # Host among them
+        stream=request.stream,
+        extensions={**request.extensions, "sni_hostname": name},
+    )

@@ -7,11 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pipeline
 from demo.services import S3, plain_environment
 from pipeline.lake.tables import TABLES
-from pipeline.steps import run
+from pipeline.steps import reading, run
 from tests.integration.quiet import Quiet
 from tests.media import media
 
@@ -21,9 +22,13 @@ BOOKKEEPING = {"runs", "run_events", "identity"}
 
 
 def tag(lake: Any, *sources: Any, **settings: Any) -> dict[str, Any]:
-    """A whole run in this process, with one reader and the tagger null unless `settings` say otherwise."""
+    """A whole run in this process, with one reader and the tagger null unless `settings` say otherwise.
+
+    Nothing is fetched ahead: with one reader, media come in their order, and meet the answers that are scripted for it.
+    """
     request = {"sources": ",".join(map(str, sources)), "lake": str(lake), "tagger": "null", "workers": 1, **settings}
-    return run.tag(request, Quiet())
+    with patch.object(reading, "AHEAD", 1):
+        return run.tag(request, Quiet())
 
 
 def ask(lake: Any, query: str) -> list[tuple[Any, ...]]:

@@ -10,6 +10,7 @@ import math
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -20,12 +21,19 @@ from demo.services import wait_until
 from pipeline.model import Frame
 from pipeline.steps import reading
 from pipeline.steps.handoff import Handoff
-from tests.integration.doors import SHOTLOG, ask, environment, fill, tag
+from tests.integration.doors import ask, environment, fill, tag
 from tests.servers.scripted import MODEL, Reply, Scripted, body, listening, says
 
 GOOD = says(json.dumps({"caption": "A cup.", "tags": ["cup"], "summary": "A cup, all the time."}))
 FRAMES = 10
 """Of bikes.mp4."""
+
+ONE_AFTER_THE_OTHER = [
+    sys.executable,
+    "-c",
+    "from pipeline.steps import reading; reading.AHEAD = 1; from pipeline.cli.main import main; main()",
+]
+"""shotlog that fetches nothing ahead: the film would otherwise come before the picture now and then."""
 
 FILM = (96, 160, 3)
 """Shape of a frame of long.mp4."""
@@ -62,7 +70,7 @@ def test_ctrl_c_while_a_model_answers_commits_what_is_finished_and_keeps_what_is
     env = environment(tmp_path, **{f"SHOTLOG_{name.upper()}": str(value) for name, value in settings.items()})
     over = threading.Event()
     server.always = after(1 + 4, over)
-    command = [SHOTLOG, "tag", str(archive), "--lake", str(lake), "--workers", "1"]
+    command = [*ONE_AFTER_THE_OTHER, "tag", str(archive), "--lake", str(lake), "--workers", "1"]
     with subprocess.Popen(command, cwd=tmp_path, env=env, start_new_session=True, stderr=subprocess.PIPE) as run:
         wait_until("requests that wait", lambda: len(server.seen) == 1 + 4 + 2 or None, seconds=60)
         os.killpg(run.pid, signal.SIGINT)  # as a terminal does, which tells the decoders, too

@@ -37,6 +37,7 @@ class Decoders:
         self.close()
 
     def close(self) -> None:
+        """End all processes; nobody may be borrowing one."""
         for child in self._children:
             child.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -47,9 +47,10 @@ def _interruptibly(con: duckdb.DuckDBPyConnection, text: str) -> tuple[list[str]
         running = pool.submit(work)
         try:
             return running.result()
-        except KeyboardInterrupt:
-            con.interrupt()
-            raise
+        finally:
+            while not running.done():  # Ctrl-C came; DuckDB forgets an interrupt that comes before the query begins
+                con.interrupt()
+                wait([running], timeout=0.1)
 
 
 def find_query(query: str) -> str:

@@ -260,7 +260,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_run_does_the_rest(many, tmp_
 
 
 def test_ctrl_c_ends_a_query(place):
-    query = "SELECT count(*) FROM range(1000000000000) AS r(i) WHERE i % 7 = 3"
+    query = "SELECT count(*) FROM range(20000000000) AS r(i) WHERE i % 7 = 3"
     with started("sql", query, "--lake", "lake", cwd=place[0], stderr=subprocess.PIPE) as run:
         used = psutil.Process(run.pid).cpu_times
         wait_until("the query", lambda: used().user > 5 or None, seconds=120)  # starting takes one

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from typing import IO
 
 import numpy as np
 import psutil
@@ -33,7 +34,10 @@ _SECRETS = ("AWS_", "SHOTLOG_", "AIRFLOW")
 
 
 class Process:
-    """The process itself and the ways to it. memory_mb: resident; max_bytes: of the pixels of one picture."""
+    """The process itself and the ways to it; it loads its libraries while the caller goes on, up to `ready`.
+
+    memory_mb: resident; max_bytes: of the pixels of one picture.
+    """
 
     def __init__(self, memory_mb: int, max_bytes: int) -> None:
         self._memory_bytes = memory_mb << 20
@@ -41,28 +45,35 @@ class Process:
         self._slots = Slots.create(max_bytes)
         self._replies, their_end = os.pipe()
         self._came = bytearray()  # and isn't read yet
+        self._told_to_end = False
         environment = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
         command = [sys.executable, "-P", "-m", "pipeline.decode.child"]
         numbers = [their_end, self._slots.fd, self._slots.slot_bytes, os.getpid(), memory_mb]
-        with tempfile.TemporaryFile() as errors:
-            self._process = subprocess.Popen(
-                [*command, *map(str, numbers)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                pass_fds=[their_end, self._slots.fd],
-                env={**environment, **_ONE_THREAD},
-            )
-            os.close(their_end)
-            try:
-                self.answer()
-            except MediaError as error:
-                self.kill()
-                errors.seek(0)
-                said = (errors.read().decode(errors="replace").strip().splitlines() or [str(error)])[-1]
-                raise ShotlogError(
-                    f"the decoder process doesn't start: {said}; try `pip install shotlog` anew"
-                ) from error
+        self._errors: IO[bytes] | None = tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [*command, *map(str, numbers)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=self._errors,
+            pass_fds=[their_end, self._slots.fd],
+            env={**environment, **_ONE_THREAD},
+        )
+        os.close(their_end)
+
+    def ready(self) -> None:
+        """Wait until it takes requests. Raises ShotlogError where it doesn't start, MediaError where it was ended."""
+        if self._errors is None:
+            return
+        try:
+            self.answer()
+        except MediaError as error:
+            if self._told_to_end:
+                raise
+            self._errors.seek(0)
+            said = (self._errors.read().decode(errors="replace").strip().splitlines() or [str(error)])[-1]
+            raise ShotlogError(f"the decoder process doesn't start: {said}; try `pip install shotlog` anew") from error
+        self._errors.close()
+        self._errors = None
 
     @property
     def pid(self) -> int:
@@ -132,12 +143,15 @@ class Process:
 
     def end(self) -> None:
         """End the process, whatever it does."""
+        self._told_to_end = True
         self._process.kill()
         self._process.wait()
 
     def kill(self) -> None:
         """End the process and close the pipes to it."""
         self.end()
+        if self._errors:
+            self._errors.close()
         if self._process.stdin:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()

@@ -46,6 +46,13 @@ class DecodeChild:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def start(self) -> None:
+        """Start the process, which loads its libraries while the caller goes on; without this the first request does.
+
+        The system ends it with the thread that calls this.
+        """
+        self._process = self._process or Process(self._memory_mb, round(self._max_megapixels * 1_000_000) * 3)
+
     def close(self) -> None:
         """End the process and let go of all that led to it."""
         self._kill()
@@ -167,12 +174,13 @@ class DecodeChild:
         """Send one request and yield its answers. A request that isn't answered to its end ends the process."""
         if self._stopped:
             raise MediaError("decoder_crashed", "it was told to stop")
-        if self._process is None:
-            self._process = Process(self._memory_mb, round(self._max_megapixels * 1_000_000) * 3)
-            if self._stopped:  # while it started
-                self._process.end()
+        self.start()
         process, ended = self._process, False
+        assert process
+        if self._stopped:  # while it started
+            process.end()
         try:
+            process.ready()
             process.ask(request, seconds)
             while "end" not in (message := process.answer()):
                 if "error" in message:

@@ -12,7 +12,7 @@ from pipeline.settings import Settings
 
 
 class Decoders:
-    """So many decoder processes, lent to one thread at a time; each starts when first asked something.
+    """So many decoder processes, lent to one thread at a time; each starts when first asked something, or by `start`.
 
     The system ends a process with the thread that started it: threads that borrow must live until the last has ended.
     """
@@ -35,6 +35,14 @@ class Decoders:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def __len__(self) -> int:
+        return len(self._children)
+
+    def start(self, most: int) -> None:
+        """Start so many, or all: they load their libraries while the caller goes on."""
+        for child in self._children[::-1][:most]:  # those that are lent first
+            child.start()
 
     def close(self) -> None:
         """End all processes; nobody may be borrowing one."""

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 from pydantic import TypeAdapter
 
-from pipeline import planning
+from pipeline import decode, planning
 from pipeline.errors import LakeError
 from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
@@ -54,7 +54,7 @@ def plan(work: Workplace, lake: Lake, run_id: str, max_batches: int = MAX_BATCHE
     wish = planning.Wish(
         recipe,
         work.sources,
-        work.decoders(),
+        tuple(decode.installed()),
         retag=work.settings.retag,
         retry_failed=work.settings.retry_failed,
         limit=work.settings.limit,

@@ -43,14 +43,16 @@ class Todo:
 
 
 class Readers:
-    """Reads batches, one after the other without a pause, with `settings.workers` decoder processes.
+    """Reads batches, one after the other without a pause, with these decoder processes.
 
     `stream()` yields every frame that isn't answered yet, of several media at a time, and the films to be summed up.
     What happens to each media object is reported to the desk; what breaks a batch as a whole is raised from there.
     """
 
-    def __init__(self, work: Workplace, batches: Iterable[Batch], desk: Desk, tagger: Tagger) -> None:
-        self._work, self._desk = work, desk
+    def __init__(
+        self, work: Workplace, batches: Iterable[Batch], desk: Desk, tagger: Tagger, decoders: Decoders
+    ) -> None:
+        self._work, self._desk, self._decoders = work, desk, decoders
         self._evidence_px = work.settings.thumbnail_px if tagger.looks and work.settings.thumbnails else 0
         self._max_pixels = tagger.identity.max_pixels
         self._asks_model, self._budget = tagger.summarises, tagger.budget()
@@ -59,13 +61,12 @@ class Readers:
             desk.sum_up = self._handoff.put
         self._todo, self._taking = self._objects(batches), threading.Lock()
         self._stop = threading.Event()
-        self._decoders = Decoders(work.settings, work.settings.workers)
-        count = AHEAD * work.settings.workers
+        count = AHEAD * len(decoders)
         self._threads = [threading.Thread(target=self._run, name=f"reader-{n}", daemon=True) for n in range(count)]
         self._reading, self._over = count, threading.Event()
 
     def stream(self) -> Generator[Look]:
-        """Yield until every media object has ended; closing it early stops the readers."""
+        """Yield until every media object has ended; closing it early stops the readers, and so the decoders."""
         for thread in self._threads:
             thread.start()
         try:
@@ -81,7 +82,6 @@ class Readers:
             self._over.set()
             for thread in self._threads:
                 thread.join()
-            self._decoders.close()
 
     def _objects(self, batches: Iterable[Batch]) -> Iterator[Todo]:
         """Every media object with what an earlier look at it has answered."""
@@ -105,7 +105,7 @@ class Readers:
             self._handoff.put(error)
         with self._taking:
             self._reading -= 1
-        self._over.wait()  # decoder processes end with the thread that started them
+        self._over.wait()  # decoder processes end with the thread that started them, while others may borrow them
 
     def _read_on(self, todo: Todo | None) -> None:
         """Read this media object and all that no other thread takes."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from pipeline.errors import interruptible
 from pipeline.lake.catalog import Lake
 from pipeline.model import MediaTags
+from pipeline.steps.decoders import Decoders
 from pipeline.steps.listing import begin_run, check_sources, make_run_id, write_listing
 from pipeline.steps.plan import commit_finished, plan, read_batch
 from pipeline.steps.publish import end_run
@@ -43,15 +44,15 @@ def tag(request: dict[str, Any], watch: Watcher) -> dict[str, Any]:
     tagger = work.tagger()
     lake = work.lake(create=True, read_only=False)
     run_id = make_run_id(None)
-    with closing(lake), lake.at_work(alone=True, waiting=watch.waiting):
+    with closing(lake), lake.at_work(alone=True, waiting=watch.waiting), work.decoders() as decoders:
         begin_run(work, lake, run_id)
         try:
             with interruptible():
-                write_listing(work, lake, run_id, watch.listed)
+                decoders.start(write_listing(work, lake, run_id, watch.listed))  # while the plan is made
                 planned = plan(work, lake, run_id)
                 watch.planned(planned)
                 if planned["batches"]:
-                    _tag_batches(work, lake, run_id, planned["batches"], tagger, watch)
+                    _tag_batches(work, lake, run_id, planned["batches"], tagger, decoders, watch)
         except KeyboardInterrupt:
             commit_finished(lake, run_id)
             end_run(lake, run_id, interrupted=True)
@@ -64,8 +65,14 @@ def tag(request: dict[str, Any], watch: Watcher) -> dict[str, Any]:
 
 
 def _tag_batches(
-    work: Workplace, lake: Lake, run_id: str, batch_ids: list[str], tagger: Tagger, watch: Watcher
+    work: Workplace,
+    lake: Lake,
+    run_id: str,
+    batch_ids: list[str],
+    tagger: Tagger,
+    decoders: Decoders,
+    watch: Watcher,
 ) -> None:
     with entered(tagger) as load_s:
         batches = (read_batch(lake, run_id, batch_id) for batch_id in batch_ids)
-        look_at(work, lake, run_id, batches, tagger, watch.tagged, load_s=load_s)
+        look_at(work, lake, run_id, batches, tagger, decoders, watch.tagged, load_s=load_s)

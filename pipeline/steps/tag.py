@@ -12,6 +12,7 @@ from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
 from pipeline.lake.journal import Journal
 from pipeline.model import Batch, MediaTags
+from pipeline.steps.decoders import Decoders
 from pipeline.steps.desk import Desk
 from pipeline.steps.plan import read_batch
 from pipeline.steps.reading import Readers
@@ -33,8 +34,8 @@ def tag_batch(request: dict[str, Any], run_id: str, batch_id: str) -> dict[str, 
     with lake.at_work(alone=False):
         if not writer.has_batch(lake, run_id, batch_id):
             batch, tagger = read_batch(lake, run_id, batch_id), work.tagger()
-            with entered(tagger) as load_s:
-                look_at(work, lake, run_id, [batch], tagger, done.append, load_s=load_s)
+            with work.decoders() as decoders, entered(tagger) as load_s:
+                look_at(work, lake, run_id, [batch], tagger, decoders, done.append, load_s=load_s)
     return summary(done)
 
 
@@ -52,6 +53,7 @@ def look_at(
     run_id: str,
     batches: Iterable[Batch],
     tagger: Tagger,
+    decoders: Decoders,
     watch: Watcher,
     *,
     load_s: float | None = None,
@@ -64,7 +66,7 @@ def look_at(
     """
     journal = Journal(lake, run_id)
     desk = Desk(run_id, work.recipe(tagger), journal, watch)
-    readers = Readers(work, batches, desk, tagger)
+    readers = Readers(work, batches, desk, tagger, decoders)
 
     def commit() -> None:
         nonlocal load_s

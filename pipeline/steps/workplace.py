@@ -11,6 +11,7 @@ from pipeline.errors import UsageError, unknown_name
 from pipeline.lake.catalog import Lake, open_lake
 from pipeline.recipe import Recipe
 from pipeline.settings import Settings, load_settings
+from pipeline.steps.decoders import Decoders
 from pipeline.store import open_store, resolve_uri, scheme_of
 from pipeline.store.base import Store
 from pipeline.taggers import open_tagger
@@ -80,8 +81,9 @@ class Workplace:
             better_frames=chosen.picks_better or None,
         )
 
-    def decoders(self) -> tuple[str, ...]:
-        return tuple(decode.installed())
+    def decoders(self) -> Decoders:
+        """As many as there are workers."""
+        return Decoders(self.settings, self.settings.workers)
 
     def request(self) -> dict[str, Any]:
         """What was asked, fit to be kept: sources without user, password or signature."""

@@ -34,9 +34,9 @@ def break_off(asked, run_id, batch_id):
     work = Workplace.of(asked)
     lake = work.lake(read_only=False)
     batch, ended = read_batch(lake, run_id, batch_id), []
-    with work.tagger() as tagger:
+    with work.tagger() as tagger, work.decoders() as decoders:
         desk = Desk(run_id, work.recipe(tagger), Journal(lake, run_id), ended.append)
-        frames = Readers(work, [batch], desk, tagger).stream()
+        frames = Readers(work, [batch], desk, tagger, decoders).stream()
         for answer in tagger.look(frames):
             desk.answered(answer)
             if ended:

@@ -3,8 +3,10 @@
 import shutil
 import threading
 
+import psutil
 import pytest
 
+from pipeline.decode.process import Process
 from pipeline.decode.worker import DecodeChild
 from pipeline.errors import MediaError
 from pipeline.settings import Settings
@@ -80,3 +82,33 @@ def test_who_is_told_to_stop_answers_nothing_more(archive):
         decoders.stop()
         with decoders.lend() as child, pytest.raises(MediaError):
             child.probe(archive / "0.mp4")
+
+
+def below():
+    return {process.pid for process in psutil.Process().children()}
+
+
+def test_those_that_are_started_ahead_are_lent_first(archive):
+    others = below()
+    with Decoders(Settings(), 3) as decoders:
+        decoders.start(2)
+        started = below() - others
+        with decoders.lend() as one, decoders.lend() as two:
+            assert one.probe(archive / "0.mp4") == two.probe(archive / "0.mp4")
+            assert below() - others == started and len(started) == 2
+    assert below() == others
+
+
+def test_who_is_told_to_stop_while_it_starts_is_no_broken_installation():
+    process = Process(1000, 1 << 20)
+    process.end()
+    with pytest.raises(MediaError):
+        process.ready()
+    process.kill()
+
+
+def test_a_run_without_media_starts_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(DecodeChild, "start", lambda _: pytest.fail("started"))
+    (tmp_path / "archive").mkdir()
+    request = {"sources": str(tmp_path / "archive"), "lake": str(tmp_path / "lake"), "tagger": "null"}
+    assert tag(request, Quiet())["listed"] == 0

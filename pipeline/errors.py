@@ -132,6 +132,11 @@ CODES: dict[str, Code] = {
     "model_failed": Code(
         "the model server gave no answer", "the next run tries again; look at the server's log", passing=True
     ),
+    "gpu_failed": Code(
+        "the GPU couldn't run the shot detector",
+        "the next run tries again; free the GPU's memory, or set SHOTLOG_DEVICE=cpu",
+        passing=True,
+    ),
     "decode_timeout": Code(
         "decoding took longer than allowed", "the next run tries again; raise SHOTLOG_DECODE_DEADLINE_S", passing=True
     ),

@@ -6,6 +6,7 @@ Every setting is documented where it is defined; README's table is made from her
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -77,7 +78,7 @@ class Settings(BaseSettings):
     )
     model_revision: str | None = Field(None, description="revision of a transformers model: a tag or commit of its hub")
     model_batch: int = Field(8, ge=1, description="frames in one batch of a transformers model")
-    device: str = Field("auto", description="where a transformers model runs: auto, cpu, cuda or cuda:N")
+    device: str = Field("auto", description="where models run, also the shot detector's: auto, cpu, cuda or cuda:N")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="its numbers: auto is bfloat16 on a GPU and float32 on a CPU"
     )
@@ -134,6 +135,13 @@ class Settings(BaseSettings):
     def picks_better(self) -> bool:
         """Whether a frame that shows nothing is left for a better one."""
         return self.better_frames == "on" or (self.better_frames == "auto" and self.sampling.startswith("shots"))
+
+    @field_validator("device")
+    @classmethod
+    def _is_device(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+            raise UsageError(f"device can't be {device!r}: give auto, cpu, cuda or cuda:N")
+        return device
 
     @field_validator("metadata")
     @classmethod

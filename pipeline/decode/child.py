@@ -31,8 +31,8 @@ from pipeline.errors import MediaError
 from pipeline.model import Frame, MediaInfo
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_HEADROOM_MB = 2048
-"""Address space that libraries and threads reserve without using it."""
+_HEADROOM_MB = 512
+"""What libraries and threads reserve to be written and never write."""
 _TRIM_EVERY = 200
 """Requests between two trims: some milliseconds each, so that no film notices."""
 
@@ -72,7 +72,7 @@ class Desk:
 
 def main(reply_fd: int, slots_fd: int, slot_bytes: int, parent_pid: int, memory_mb: int) -> None:
     """Serve until stdin closes."""
-    _limit(parent_pid, memory_mb + (Slots.COUNT * slot_bytes >> 20))
+    _limit(parent_pid, memory_mb)
     with os.fdopen(reply_fd, "wb") as replies:
         desk = Desk(replies, Slots(slots_fd, slot_bytes))
         desk.answer({"ready": True})
@@ -92,7 +92,8 @@ def _limit(parent_pid: int, memory_mb: int) -> None:
         if os.getppid() != parent_pid:
             sys.exit()
         most = (memory_mb + _HEADROOM_MB) << 20
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        # not RLIMIT_AS: a GPU's driver maps all memory of the machine and of the GPU, to be touched by nobody yet
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process itself
 
@@ -125,8 +126,8 @@ def _probe(path: str, max_megapixels: float) -> Answers:
     yield {"info": asdict(probe(Path(path), max_megapixels=max_megapixels))}, None
 
 
-def _shots(path: str, info: dict[str, Any], detector: str) -> Answers:
-    for shot in shot_pass(Path(path), MediaInfo(**info), detector):
+def _shots(path: str, info: dict[str, Any], detector: str, device: str) -> Answers:
+    for shot in shot_pass(Path(path), MediaInfo(**info), detector, device):
         yield {"shot": asdict(shot)}, None
 
 

@@ -22,13 +22,13 @@ _EXACT = Interpolation.BITEXACT | Interpolation.ACCURATE_RND
 """The same pixels, and so the same scores, whatever the processor can do."""
 
 
-def shot_pass(path: Path, info: MediaInfo, detector: str = DETECTOR) -> Iterator[Shot]:
+def shot_pass(path: Path, info: MediaInfo, detector: str = DETECTOR, device: str = "auto") -> Iterator[Shot]:
     """Yield the shots of one local file as they end.
 
-    detector: a name of shots.DETECTORS. Raises UsageError and ShotlogError as shots.check_detector, and, while shots
-    are taken, MediaError.
+    detector: a name of shots.DETECTORS. device: as shots.open_detector has it. Raises UsageError and ShotlogError as
+    shots.check_detector, and, while shots are taken, MediaError.
     """
-    finder = open_detector(detector)
+    finder = open_detector(detector, device)
     small = _of_pictures(path, finder) if decode.is_picture(info) else _of_video(path, info, finder)
     return finder.find(small, info.duration_s)
 

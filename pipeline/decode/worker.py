@@ -95,11 +95,12 @@ class DecodeChild:
         (answer,) = self._ask(self._deadline_s, do="keyframes", **request)
         return [float(second) for second in answer["keyframes_s"]]
 
-    def shots(self, path: Path, info: MediaInfo, *, detector: str = shots.DETECTOR) -> list[Shot]:
-        """All shots of a video. Raises MediaError as `probe`."""
+    def shots(self, path: Path, info: MediaInfo, *, detector: str = shots.DETECTOR, device: str = "auto") -> list[Shot]:
+        """All shots of a video. Raises MediaError as `probe`, and gpu_failed."""
         self._use(decode.IMAGES if decode.is_picture(info) else decode.PROBER)
         seconds = self._deadline_s + shots.patience(detector) * _believed_s(path, info)
-        answers = self._ask(seconds, do="shots", path=str(path), info=asdict(info), detector=detector)
+        request = {"path": str(path), "info": asdict(info), "detector": detector, "device": device}
+        answers = self._ask(seconds, do="shots", **request)
         return [Shot(**answer["shot"]) for answer in answers]
 
     def subtitles(self, path: Path, info: MediaInfo) -> tuple[Subtitle, ...]:

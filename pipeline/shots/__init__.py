@@ -52,8 +52,11 @@ def patience(name: str) -> float:
     return _PATIENCE.get(name, 1.0)
 
 
-def open_detector(name: str = DETECTOR) -> ShotDetector:
-    """The detector itself, with its native libraries: for the child process. Raises as `check_detector`."""
+def open_detector(name: str = DETECTOR, device: str = "auto") -> ShotDetector:
+    """The detector itself, with its native libraries: for the child process. Raises as `check_detector`.
+
+    device: where its network runs, if it has one: auto, cpu, cuda or cuda:N.
+    """
     check_detector(name)
     module, _, cls = DETECTORS[name].partition(":")
-    return cast(ShotDetector, getattr(import_module(module), cls)())
+    return cast(ShotDetector, getattr(import_module(module), cls)(device))

@@ -35,6 +35,9 @@ also among grain and fast pans: detail only makes noise."""
 class Adaptive:
     """See base.ShotDetector. A score is a ratio: RATIO or more, 255 at most."""
 
+    def __init__(self, device: str = "auto") -> None:
+        """device: as shots.open_detector has it; there is no network to run."""
+
     def small(self, width: int, height: int) -> Small:
         """No side longer than SIDE_PX. Few pixels are read for it, which suffices where all of them are averaged."""
         shrink = min(1.0, SIDE_PX / max(width, height))

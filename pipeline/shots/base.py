@@ -35,7 +35,7 @@ class Small:
 
 
 class ShotDetector(Protocol):
-    """Finds where shots begin."""
+    """Finds where shots begin. Made with the device that its network, if it has one, is to run on."""
 
     def small(self, width: int, height: int) -> Small:
         """What frames of so many pixels have to be made into for `find`."""

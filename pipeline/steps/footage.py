@@ -73,7 +73,8 @@ class Footage:
         """All shots of a film, None where the sampling policy doesn't ask for them."""
         if info.kind != "video" or not sampling.needs_shots(self._settings.sampling):
             return None
-        return tuple(self._child.shots(self.copy.path, info, detector=self._settings.shot_detector))
+        chosen = self._settings
+        return tuple(self._child.shots(self.copy.path, info, detector=chosen.shot_detector, device=chosen.device))
 
     def subtitles(self, info: MediaInfo) -> tuple[Subtitle, ...]:
         """What its text tracks say. Of a film in pieces nothing: they lie all over it. Broken ones cost no frame."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from pipeline.errors import CODES, TaggerError, UsageError
+from pipeline.errors import CODES, TaggerError
 from pipeline.settings import Settings
 from pipeline.taggers import checkpoint, sharing
 from pipeline.taggers.engine import Completion, Prompt
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 SHORTEST_ANSWER = 64
 """An answer may be cut short by the context, but to no less than so many tokens: below, the prompt is too large."""
 
-_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 _log = logging.getLogger(__name__)
 
 _fits: dict[sharing.Key, int] = {}
@@ -46,11 +44,9 @@ class TransformersEngine:
         """Finds the model and pins its revision; loads nothing.
 
         Raises ModuleNotFoundError where the extra isn't installed, TaggerError for a model that isn't there or can't
-        be fetched, UsageError for a device that isn't one.
+        be fetched.
         """
         require("torch", "transformers", "xgrammar")
-        if not _DEVICE.fullmatch(settings.device):
-            raise UsageError(f"device can't be {settings.device!r}: give auto, cpu, cuda or cuda:N")
         self._checkpoint = checkpoint.find(model, settings.model_revision)
         self._settings = settings
         self._key = (self._checkpoint.source, self._checkpoint.revision, settings.device, settings.dtype)

@@ -43,6 +43,12 @@ def test_a_wrong_argument_is_a_sentence(arguments, sentence):
         load_settings(**arguments)
 
 
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "mps", ""])
+def test_a_device_that_is_none_is_refused(device):
+    with pytest.raises(UsageError, match="give auto, cpu, cuda or cuda:N"):
+        load_settings(device=device)
+
+
 def test_an_unknown_variable_is_refused(monkeypatch):
     monkeypatch.setenv("SHOTLOG_TAGER", "null")
     with pytest.raises(UsageError, match=r"unknown setting 'SHOTLOG_TAGER'.*did you mean SHOTLOG_TAGGER"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline import shots
-from pipeline.errors import ShotlogError, UsageError
+from pipeline.errors import MediaError, ShotlogError, UsageError
 from pipeline.shots.adaptive import SIDE_PX, Adaptive
 from pipeline.shots.base import joined
 from pipeline.shots.transnetv2 import BATCH_CUDA, WINDOW, TransNetV2, _network, probabilities
@@ -149,6 +149,12 @@ def test_windows_of_a_stream_give_what_the_network_gives_on_all_frames_at_once(c
     streamed = list(probabilities(pictures))
     assert [timestamp_s for timestamp_s, _ in streamed] == [timestamp_s for timestamp_s, _ in pictures]
     assert [probability for _, probability in streamed] == pytest.approx(together.tolist(), abs=1e-3)
+
+
+def test_a_gpu_that_is_asked_for_and_not_there_is_not_the_films_fault():
+    with pytest.raises(MediaError) as failed:
+        list(TransNetV2("cuda:7").find(film(TransNetV2(), 30), 1.0))
+    assert failed.value.code == "gpu_failed"
 
 
 def test_the_recipe_names_a_detector_and_what_decides_its_answers():

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pipeline.errors import CODES, TaggerError, UsageError
+from pipeline.errors import CODES, TaggerError
 from pipeline.settings import Settings
 from pipeline.taggers import sharing, transformers
 from pipeline.taggers.engine import Prompt, Turn
@@ -109,12 +109,6 @@ def test_a_missing_extra_is_named_before_the_model_is_looked_for(monkeypatch):
     with pytest.raises(ModuleNotFoundError) as caught:
         TransformersEngine("./no-such-folder", Settings())
     assert caught.value.name == "xgrammar"
-
-
-@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "mps", ""])
-def test_a_device_that_is_none_is_refused(folder, device):
-    with pytest.raises(UsageError, match="give auto, cpu, cuda or cuda:N"):
-        TransformersEngine(str(folder), Settings(device=device))
 
 
 def test_torch_is_told_to_leave_waiting_cores_to_the_decoders_before_it_is_loaded(folder):

@@ -8,8 +8,8 @@ from collections import deque
 from pipeline.model import Frame
 from pipeline.taggers.base import Film
 
-MAX_BYTES = 128 << 20
-"""Decoded frames that may wait for the tagger, together: 40 of one megapixel. One is always let in."""
+MAX_BYTES = 64 << 20
+"""Decoded frames that may wait for the tagger, together: 20 of one megapixel. One is always let in."""
 
 Item = Frame | Film | BaseException
 

@@ -114,25 +114,19 @@ WITH listed AS (
     SELECT DISTINCT ON (media_id) * FROM read_parquet($listing) WHERE kind IN ('image', 'video')
 ),
 
-latest AS (
+looks AS (
     SELECT
         media_id,
         arg_max({'tagging_id': tagging_id, 'etag': etag, 'status': status, 'error_code': error_code,
-                 'recipe_id': recipe_id, 'decoder': decoder}, (tagged_at, tagging_id)) AS last
+                 'recipe_id': recipe_id, 'decoder': decoder}, (tagged_at, tagging_id)) AS last,
+        -- versions that have a good look under this recipe, whatever came later
+        list(DISTINCT etag) FILTER (status = 'ok' AND recipe_id = $recipe) AS settled,
+        -- versions that this recipe has given up on
+        list(DISTINCT etag) FILTER (
+            status <> 'ok' AND recipe_id = $recipe AND error_code NOT IN (SELECT unnest($passing::VARCHAR[]))
+        ) AS given_up
     FROM log.taggings
     GROUP BY media_id
-),
-
--- versions that have a good look under this recipe, whatever came later
-settled AS (
-    SELECT DISTINCT media_id, etag FROM log.taggings WHERE status = 'ok' AND recipe_id = $recipe
-),
-
--- versions that this recipe has given up on
-given_up AS (
-    SELECT DISTINCT media_id, etag
-    FROM log.taggings
-    WHERE status <> 'ok' AND recipe_id = $recipe AND error_code NOT IN (SELECT unnest($passing::VARCHAR[]))
 ),
 
 judged AS (
@@ -140,16 +134,14 @@ judged AS (
         listed.*,
         last,
         CASE WHEN last IS NULL THEN 'new' WHEN last.etag <> listed.etag THEN 'changed' ELSE 'unchanged' END AS state,
-        settled.media_id IS NOT NULL AS is_settled,
-        given_up.media_id IS NOT NULL AS is_given_up,
+        coalesce(list_contains(settled, listed.etag), false) AS is_settled,
+        coalesce(list_contains(given_up, listed.etag), false) AS is_given_up,
         last.error_code IN (SELECT unnest($passing::VARCHAR[])) AS is_passing,
         -- a decoder that looked then and isn't here now in that version makes another look worth while
         last.decoder IS NOT NULL
             AND NOT list_has_all($decoders::VARCHAR[], string_split(last.decoder, ', ')) AS is_redecodable
     FROM listed
-    LEFT JOIN latest USING (media_id)
-    LEFT JOIN settled USING (media_id, etag)
-    LEFT JOIN given_up USING (media_id, etag)
+    LEFT JOIN looks USING (media_id)
 ),
 
 sorted_out AS (

@@ -76,6 +76,13 @@ class Lake:
             raise
 
     @contextmanager
+    def on_all_cores(self) -> Iterator[None]:
+        """For a statement over millions of rows, where one thread (see connection.py) would be slower."""
+        self.con.execute("RESET threads")
+        yield
+        self.con.execute("SET threads = 1")
+
+    @contextmanager
     def at_work(self, *, alone: bool, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         """Hold the lake while tagging: one `shotlog tag` alone, or the tasks of one Airflow run together.
 
@@ -103,10 +110,12 @@ def open_lake(uri: str, store: Store, *, catalog: str | None, create: bool = Fal
     this shotlog, or its catalog isn't on this machine.
     """
     identity = _read_identity(uri, store)
+    if identity is None and create:
+        if made := _create(uri, store, catalog):
+            return made
+        identity = _read_identity(uri, store)
     if identity is None:
-        if not create:
-            raise LakeError(f"there is no lake at '{uri}': `shotlog tag SOURCE --lake {uri}` makes one")
-        identity = _create(uri, store, catalog)
+        raise LakeError(f"there is no lake at '{uri}': `shotlog tag SOURCE --lake {uri}` makes one")
     if identity["format"] > FORMAT:
         raise LakeError(
             f"the lake at '{uri}' has format {identity['format']}, this shotlog knows {FORMAT}: upgrade shotlog"
@@ -145,11 +154,11 @@ def _not_a_lake(uri: str) -> dict[str, Any]:
     raise LakeError(f"'{uri}/lake.json' is not a lake's: give another --lake, or restore the file")
 
 
-def _create(uri: str, store: Store, catalog: str | None) -> dict[str, Any]:
+def _create(uri: str, store: Store, catalog: str | None) -> Lake | None:
     """Make catalog, tables and views first, and the lake real by one conditional put of lake.json.
 
-    Two that create at once: the second finds the first one's and uses it. One that dies on the way leaves
-    no lake, and its leftovers don't hinder the next.
+    None where there is one now that somebody else made: of two that create at once the second finds the first one's.
+    One that dies on the way leaves no lake, and its leftovers don't hinder the next.
     """
     lake_id = uuid.uuid4().hex
     path = _catalog_path(uri, lake_id, catalog)
@@ -162,17 +171,24 @@ def _create(uri: str, store: Store, catalog: str | None) -> dict[str, Any]:
         raise LakeError(f"'{uri}' is a folder with something else in it: give a new or empty folder as --lake")
     with _open_lock(path.with_name(path.name + ".lock")) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        found = _read_identity(uri, store)
-        if found is not None:
-            return found
+        if _read_identity(uri, store) is not None:
+            return None
         if path.exists() and "://" in uri and not _is_leftover(uri, path):
             raise LakeError(f"'{path}' is another lake's catalog: give a new SHOTLOG_CATALOG")
-        lake_id = _finished_catalog(uri, store, path) or _make_catalog(uri, store, path, lake_id)
-        identity = {"lake_id": lake_id, "format": FORMAT, "catalog": "sqlite"}
-        if store.write(f"{uri.rstrip('/')}/lake.json", json.dumps(identity).encode(), if_absent=True):
-            return identity
+        if finished_id := _finished_catalog(uri, store, path):
+            _make_real(uri, store, finished_id)
+            return None
+        lake = Lake(uri, store, lake_id, path, _make_catalog(uri, store, path, lake_id))
+        if _make_real(uri, store, lake_id):
+            return lake
+        lake.close()
         path.unlink()
-        return _read_identity(uri, store) or _not_a_lake(uri)
+        return None
+
+
+def _make_real(uri: str, store: Store, lake_id: str) -> bool:
+    identity = {"lake_id": lake_id, "format": FORMAT, "catalog": "sqlite"}
+    return store.write(f"{uri.rstrip('/')}/lake.json", json.dumps(identity).encode(), if_absent=True)
 
 
 def _is_leftover(uri: str, path: Path) -> bool:
@@ -205,7 +221,7 @@ def _finished_catalog(uri: str, store: Store, path: Path) -> str | None:
         con.close()
 
 
-def _make_catalog(uri: str, store: Store, path: Path, lake_id: str) -> str:
+def _make_catalog(uri: str, store: Store, path: Path, lake_id: str) -> duckdb.DuckDBPyConnection:
     for leftover in path.parent.glob(f"{path.name}*"):  # of one that died here
         if not leftover.name.endswith(".lock"):
             leftover.unlink()
@@ -215,8 +231,7 @@ def _make_catalog(uri: str, store: Store, path: Path, lake_id: str) -> str:
     con.execute("BEGIN; CREATE SCHEMA log")
     bring_up_to_date(con, lake_id)
     con.execute("COMMIT")
-    con.close()
-    return lake_id
+    return con
 
 
 def _open_lock(path: Path) -> IO[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version as version_of
 from importlib.util import find_spec
 from typing import cast
 
@@ -43,6 +42,8 @@ def check_detector(name: str) -> None:
 
 def version(name: str) -> str:
     """What the recipe says of a detector: `adaptive`, `transnetv2 1.0.5`. Raises as `check_detector`."""
+    from importlib.metadata import version as version_of  # slow to import, and nothing for the decoder process
+
     check_detector(name)
     return f"{name} {version_of(_DISTRIBUTIONS[name])}" if name in _DISTRIBUTIONS else name
 

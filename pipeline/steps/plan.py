@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -38,15 +39,20 @@ def plan_batches(request: dict[str, Any], run_id: str, max_batches: int = MAX_BA
     work = Workplace.of(request)
     lake = work.lake(read_only=False)
     with lake.at_work(alone=True):
-        return plan(work, lake, run_id, max_batches)
+        plans = _plans(lake, run_id)
+        if plans and not _has_ended(lake, run_id):
+            return plans[-1]
+        used = sum(len(earlier["batches"]) for earlier in plans)
+        return plan(work, lake, run_id, max_batches, first=used)
 
 
-def plan(work: Workplace, lake: Lake, run_id: str, max_batches: int = MAX_BATCHES) -> dict[str, Any]:
-    """`plan_batches` for who holds the lake already."""
-    plans = _plans(lake, run_id)
-    if plans and not _has_ended(lake, run_id):
-        return plans[-1]
-    if not any(lake.store.names(lake.work_uri(run_id, "listing"))):
+def plan(
+    work: Workplace, lake: Lake, run_id: str, max_batches: int = MAX_BATCHES, *, first: int = 0
+) -> dict[str, Any]:
+    """Plan a listed run as `plan_batches` does, anew, for who holds the lake already. first: number of the first
+    batch's id."""
+    parts = sum(1 for _ in lake.store.names(lake.work_uri(run_id, "listing")))
+    if not parts:
         raise LakeError(f"run {run_id} is no longer listed: a later run took over; list it again, or start a new one")
     take_over_dead_runs(lake, run_id)
     tagger = work.tagger()
@@ -59,13 +65,13 @@ def plan(work: Workplace, lake: Lake, run_id: str, max_batches: int = MAX_BATCHE
         retry_failed=work.settings.retry_failed,
         limit=work.settings.limit,
     )
-    counts = lake.transaction(lambda con: planning.compare(con, listing_glob(lake, run_id), wish))
+    with lake.on_all_cores() if parts > 1 else nullcontext():
+        counts = lake.transaction(lambda con: planning.compare(con, listing_glob(lake, run_id), wish))
     batch_ids = []
-    used = sum(len(earlier["batches"]) for earlier in plans)
     size, cost = work.settings.batch_frames, load_cost(lake, recipe.tagger, recipe.model)
     if cost:
         size = planning.worth_loading(size, *cost)
-    for batch in planning.batches(lake.con, run_id, size, max_batches, video_frames=video_frames, first=used):
+    for batch in planning.batches(lake.con, run_id, size, max_batches, video_frames=video_frames, first=first):
         lake.store.write(_batch_uri(lake, run_id, batch.batch_id), _BATCH.dump_json(batch))
         batch_ids.append(batch.batch_id)
     planned: dict[str, Any] = {

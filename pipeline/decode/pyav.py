@@ -23,6 +23,9 @@ from pipeline.model import Frame, MediaInfo
 SKIP = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4"})
 """Codecs whose pictures say reliably whether others are made from them; those that aren't asked for are skipped."""
 
+_REORDERED = 8
+"""Packets after a keyframe that are decoded to see it: it waits for those that may be shown before it."""
+
 _REST_S = 5.0
 """Damage after the last target is looked for where no more than this of the film is left."""
 
@@ -86,13 +89,19 @@ def _swift(film: Video, wanted: list[int]) -> Iterator[VideoFrame]:
 
 
 def first_frame(film: Video) -> VideoFrame | None:
-    """The first keyframe, decoded by itself; where that fails, the first frame that anything gives, and None."""
+    """The first frame of the first group of pictures; where that gives none, the first that anything gives, and None.
+
+    Of a short film the decoder is left standing there, so that the frames asked for next may come from where it stands.
+    """
     line = film.line
     if not line.pts:
         return None
-    alone = next(_group(film, line.keys[0], [line.keys[0].pts]), None) if line.keys else None
-    if alone:
-        return alone
+    if line.keys:
+        run = _Run(film, line.keys[0])
+        first = next(run.frames({run.key.number}, run.key.number + (_REORDERED if film.is_short else 0)), None)
+        if first:
+            film.begun = run
+            return first
     packets = (packet for _, packet in film.packets())
     return next(decoded_from(film.stream, packets, Damage()), None)
 
@@ -102,34 +111,59 @@ def _group(film: Video, key: Key, wanted: list[int]) -> Iterator[VideoFrame | No
     numbers = film.line.numbers(wanted, key.number)
     if len(numbers) < len(wanted):
         return
-    packets = film.packets(key.number)
-    decoder = film.stream.codec_context
-    skips = decoder.name in SKIP or _is_flat_hevc(decoder)
-    begun, asked = key == film.line.keys[0], {key.number, *numbers.values()}
-    try:
-        for number, packet in _through(packets, max(asked)):
-            decoder.skip_frame = "NONREF" if skips and number not in asked else "DEFAULT"
-            frames = decoder.decode(packet)
-            if frames and not begun and not _begins(frames[0], key):
-                yield None
-                return
-            begun = begun or bool(frames)
-            yield from _asked(frames, numbers)
-    except MemoryError:
-        raise
-    except av.error.FFmpegError:
-        yield None
-    finally:
-        decoder.skip_frame = "DEFAULT"
+    begun = film.begun
+    run = begun if isinstance(begun, _Run) and begun.stands_before(key, min(numbers.values())) else _Run(film, key)
+    film.begun = None
+    for frame in run.frames({key.number, *numbers.values()}, max(numbers.values())):
+        if frame is None or frame.pts in numbers:
+            yield frame
 
 
-def _through(packets: Iterator[tuple[int, av.Packet]], last: int) -> Iterator[tuple[int, av.Packet | None]]:
-    """Packets with their numbers up to `last`, then None: hand over what waits for its turn."""
-    for number, packet in packets:
-        yield number, packet
-        if number >= last:
-            break
-    yield last, None
+class _Run:
+    """One group of pictures on its way through the decoder, from its keyframe on."""
+
+    def __init__(self, film: Video, key: Key) -> None:
+        self.key, self._packets = key, film.packets(key.number)
+        self._decoder = film.stream.codec_context
+        self._skips = self._decoder.name in SKIP or _is_flat_hevc(self._decoder)
+        self._next: int | None = key.number  # packet; None: the decoder has been told that no more will come
+        self._begun = key == film.line.keys[0]
+
+    def stands_before(self, key: Key, number: int) -> bool:
+        """Whether it is a run of this group that hasn't reached packet `number` yet."""
+        return self.key == key and self._next is not None and self._next <= number
+
+    def frames(self, asked: set[int], last: int) -> Iterator[VideoFrame | None]:
+        """Frames in the order in which they are shown, up to packet `last`; None, and nothing more, at damage.
+
+        asked: packets whose frames must be among them; others may be.
+        """
+        try:
+            for number, packet in self._through(last):
+                self._decoder.skip_frame = "NONREF" if self._skips and number not in asked else "DEFAULT"
+                frames = self._decoder.decode(packet)
+                if frames and not self._begun and not _begins(frames[0], self.key):
+                    yield None
+                    return
+                self._begun = self._begun or bool(frames)
+                for frame in frames:
+                    yield None if frame.is_corrupt else frame
+        except MemoryError:
+            raise
+        except av.error.FFmpegError:
+            yield None
+        finally:
+            self._decoder.skip_frame = "DEFAULT"
+
+    def _through(self, last: int) -> Iterator[tuple[int, av.Packet | None]]:
+        """Packets with their numbers up to `last`, then None: hand over what waits for its turn."""
+        for number, packet in self._packets:
+            self._next = number + 1
+            yield number, packet
+            if number >= last:
+                break
+        self._next = None
+        yield last, None
 
 
 def _begins(frame: VideoFrame, key: Key) -> bool:
@@ -148,14 +182,6 @@ def _is_flat_hevc(decoder: VideoCodecContext) -> bool:
     """
     extra = decoder.extradata or b""
     return decoder.name == "hevc" and len(extra) > 22 and extra[0] == 1 and extra[21] >> 3 & 7 == 1
-
-
-def _asked(frames: list[VideoFrame], numbers: dict[int, int]) -> Iterator[VideoFrame | None]:
-    for frame in frames:
-        if frame.is_corrupt:
-            yield None
-        elif frame.pts in numbers:
-            yield frame
 
 
 def _plain(film: Video, info: MediaInfo, targets_s: list[float]) -> Iterator[Frame]:

@@ -38,6 +38,8 @@ class Video:
         self._in_memory: list[av.Packet] | None = [] if self.size_bytes < JUMP_BYTES else None
         self._open()
         self.line = self._read_timeline()
+        self.begun: object = None
+        """Decoding that has begun and may go on, for whoever began it; gone when packets are asked for anew."""
 
     def _open(self) -> None:
         self.container, self.stream = _opened(self.path)
@@ -47,6 +49,11 @@ class Video:
     def close(self) -> None:
         self._demuxed = iter(())  # it must not outlive what it reads
         self.container.close()
+
+    @property
+    def is_short(self) -> bool:
+        """Whether its packets are all in memory."""
+        return self._in_memory is not None
 
     def _read_timeline(self) -> Timeline:
         packets = Packets(self.size_bytes)
@@ -75,6 +82,7 @@ class Video:
         Packets that can't be decoded for want of bytes are left out. To go back may take opening the file anew:
         `container` and `stream` are to be asked for after this call, not before.
         """
+        self.begun = None
         if self._in_memory is None:
             self._go_to(first)
         self.stream.codec_context.flush_buffers()

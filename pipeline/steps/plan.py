@@ -46,9 +46,7 @@ def plan_batches(request: dict[str, Any], run_id: str, max_batches: int = MAX_BA
         return plan(work, lake, run_id, max_batches, first=used)
 
 
-def plan(
-    work: Workplace, lake: Lake, run_id: str, max_batches: int = MAX_BATCHES, *, first: int = 0
-) -> dict[str, Any]:
+def plan(work: Workplace, lake: Lake, run_id: str, max_batches: int = MAX_BATCHES, *, first: int = 0) -> dict[str, Any]:
     """Plan a listed run as `plan_batches` does, anew, for who holds the lake already. first: number of the first
     batch's id."""
     parts = sum(1 for _ in lake.store.names(lake.work_uri(run_id, "listing")))
@@ -68,8 +66,8 @@ def plan(
     with lake.on_all_cores() if parts > 1 else nullcontext():
         counts = lake.transaction(lambda con: planning.compare(con, listing_glob(lake, run_id), wish))
     batch_ids = []
-    size, cost = work.settings.batch_frames, load_cost(lake, recipe.tagger, recipe.model)
-    if cost:
+    size = work.settings.batch_frames
+    if recipe.model and (cost := load_cost(lake, recipe.tagger, recipe.model)):
         size = planning.worth_loading(size, *cost)
     for batch in planning.batches(lake.con, run_id, size, max_batches, video_frames=video_frames, first=first):
         lake.store.write(_batch_uri(lake, run_id, batch.batch_id), _BATCH.dump_json(batch))

@@ -79,8 +79,10 @@ class Lake:
     def on_all_cores(self) -> Iterator[None]:
         """For a statement over millions of rows, where one thread (see connection.py) would be slower."""
         self.con.execute("RESET threads")
-        yield
-        self.con.execute("SET threads = 1")
+        try:
+            yield
+        finally:
+            self.con.execute("SET threads = 1")
 
     @contextmanager
     def at_work(self, *, alone: bool, waiting: Callable[[], None] | None = None) -> Iterator[None]:

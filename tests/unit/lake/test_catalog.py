@@ -3,6 +3,7 @@
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
@@ -48,6 +49,20 @@ def test_a_moved_lake_works_from_any_directory(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "cwd")
     con = pipeline.connect("../elsewhere")
     assert con.execute("SELECT count(*), any_value(caption) FROM timestamps").fetchone() == (30, "1 person.")
+
+
+def threads(con):
+    return con.execute("SELECT current_setting('threads')").fetchone()[0]
+
+
+def test_who_writes_works_with_one_thread_but_for_what_wants_all(folder):
+    with closing(opened(folder, read_only=False)) as lake, closing(opened(folder)) as reader:
+        assert threads(lake.con) == 1
+        with lake.on_all_cores():
+            assert threads(lake.con) == threads(reader.con)
+        with pytest.raises(LakeError), lake.on_all_cores():
+            raise LakeError("it broke")
+        assert threads(lake.con) == 1
 
 
 def test_reading_writes_nothing(folder):

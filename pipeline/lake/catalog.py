@@ -106,7 +106,7 @@ class Lake:
 
 
 def open_lake(uri: str, store: Store, *, catalog: str | None, create: bool = False, read_only: bool = True) -> Lake:
-    """The lake at a resolved URI.
+    """The lake at a resolved URI. create: where there is none one is made, and opened to be written to.
 
     Raises LakeError: there is none (and create is False), the place holds something else, it is newer than
     this shotlog, or its catalog isn't on this machine.

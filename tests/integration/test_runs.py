@@ -9,6 +9,7 @@ import pipeline
 from pipeline.errors import StoreError
 from pipeline.lake.tables import TABLES
 from pipeline.lake.views import views
+from pipeline.steps import listing
 from pipeline.steps.listing import begin_run, list_media
 from pipeline.steps.plan import plan_batches
 from pipeline.steps.publish import publish_run
@@ -54,6 +55,14 @@ def test_a_rerun_adds_no_row(archive, lake):
         "frames": 0,
     }
     assert rows(lake) == before
+
+
+def test_a_listing_in_several_parts_is_planned_whole(archive, lake, monkeypatch):
+    monkeypatch.setattr(listing, "PART_ROWS", 2)
+    request = {"sources": str(archive), "lake": str(lake), "tagger": "null"}
+    run_id = list_media(request, "parts")["run_id"]
+    assert len(list((lake / "work" / run_id / "listing").iterdir())) == 2
+    assert plan_batches(request, run_id)["new"] == 3
 
 
 def test_a_changed_object_is_retagged_and_its_old_tagging_is_history(archive, lake):

@@ -39,6 +39,10 @@ class TaggerError(ShotlogError):
     """The tagger as a whole can't work: weights missing, server out of reach."""
 
 
+class UnfitError(TaggerError):
+    """This question can't be answered, or not in this length; another may be."""
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Give back the KeyboardInterrupt that DuckDB turns into a RuntimeError where Ctrl-C meets a query."""

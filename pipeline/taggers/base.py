@@ -15,6 +15,7 @@ from typing import Protocol, Self
 
 from pipeline.errors import UsageError
 from pipeline.model import Frame, FrameTags
+from pipeline.taggers.engine import Completion, Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,11 @@ class Tagger(Protocol):
     def answer(self, question: Question) -> Generator[str]:
         """The answer, piece by piece as it is written; the tagger is entered before the first one is taken. Raises
         UsageError at once, before any picture is taken, where it can't answer questions."""
+        ...
+
+    def converse(self, prompt: Prompt) -> Generator[str, None, Completion]:
+        """The next turn of a conversation, as `engine.Engine.stream` has it; for one that brings no system turn, with
+        shotlog's own. Raises UsageError at once where it can't answer questions."""
         ...
 
 

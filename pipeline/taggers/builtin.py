@@ -20,6 +20,7 @@ from pipeline.model import Frame, FrameTags, Label, Participant
 from pipeline.settings import Settings
 from pipeline.taggers import labels
 from pipeline.taggers.base import Answer, Look, Question, TaggerIdentity, cannot_answer
+from pipeline.taggers.engine import Prompt
 from pipeline.taggers.networks import (
     CLASSIFIER_WEIGHTS,
     DETECTOR_WEIGHTS,
@@ -89,6 +90,9 @@ class Builtin:
         return None
 
     def answer(self, _question: Question) -> NoReturn:
+        raise cannot_answer("builtin")
+
+    def converse(self, _prompt: Prompt) -> NoReturn:
         raise cannot_answer("builtin")
 
     def look(self, stream: Iterable[Look]) -> Generator[Answer]:

@@ -25,13 +25,15 @@ class Turn:
 class Prompt:
     """One request. schema: JSON schema (as JSON text) the answer is held to where the engine can; None: plain text.
 
-    max_tokens: of the answer. ticket: the asker's own mark, handed back as it is.
+    max_tokens: of the answer. temperature: 0 takes the likeliest token each time, more leaves more to chance.
+    ticket: the asker's own mark, handed back as it is.
     """
 
     turns: tuple[Turn, ...]
     max_tokens: int
     schema: str | None = None
     ticket: object = None
+    temperature: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +83,9 @@ class Engine(Protocol):
         """Hear that a whole answer didn't validate although its prompt had a schema."""
         ...
 
-    def stream(self, prompt: Prompt) -> Generator[str]:
-        """One answer, piece by piece. Raises TaggerError where there is none."""
+    def stream(self, prompt: Prompt) -> Generator[str, None, Completion]:
+        """One answer, piece by piece; returns it whole. Raises TaggerError where there is none.
+
+        Its counts of tokens are 0 where nobody tells them.
+        """
         ...

@@ -86,12 +86,13 @@ class Loaded:
         *,
         limits: Sequence[int],
         schemas: Sequence[str | None],
+        temperature: float = 0.0,
         stop: Any = None,
         streamer: Any = None,
     ) -> list[list[int]]:
         """The tokens written for each row, at most limits[row] of them, with the end token where it came to one.
 
-        stop: an Event that ends it early. Raises what torch raises, for all rows together.
+        temperature: of all rows. stop: an Event that ends it early. Raises what torch raises, for all rows together.
         """
         held = self.grammars.hold(schemas)
         begin = inputs["input_ids"].shape[1]
@@ -102,6 +103,7 @@ class Loaded:
                 logits_processor=transformers.LogitsProcessorList([held] if held else []),
                 stopping_criteria=transformers.StoppingCriteriaList([_RowLimits(begin, limits, stop)]),
                 streamer=streamer,
+                **({"do_sample": True, "temperature": temperature} if temperature > 0 else {}),
             )
         rows = written[:, begin:].tolist()
         return [_until_end(row[:limit], self.stops) for row, limit in zip(rows, limits, strict=True)]

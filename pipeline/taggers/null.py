@@ -8,6 +8,7 @@ from typing import NoReturn, Self
 from pipeline.model import Frame, FrameTags
 from pipeline.settings import Settings
 from pipeline.taggers.base import Answer, Look, Question, TaggerIdentity, cannot_answer
+from pipeline.taggers.engine import Prompt
 
 
 class Null:
@@ -35,4 +36,7 @@ class Null:
                 yield Answer(frame, FrameTags())
 
     def answer(self, _question: Question) -> NoReturn:
+        raise cannot_answer("null")
+
+    def converse(self, _prompt: Prompt) -> NoReturn:
         raise cannot_answer("null")

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from typing import Any, Self
 from weakref import WeakSet
 
-from pipeline.errors import CODES, TaggerError
+from pipeline.errors import CODES, TaggerError, UnfitError
 from pipeline.settings import Settings
 from pipeline.taggers import openai_wire as wire
 from pipeline.taggers.engine import Completion, Prompt, Turn
@@ -51,7 +51,7 @@ class OpenAIEngine:
         self._failed_in_a_row = 0
         self._opened: EventLoop | None = None
         self._client: Any = None
-        self._left_open: WeakSet[Generator[Any]] = WeakSet()
+        self._left_open: WeakSet[Generator[Any, None, Any]] = WeakSet()
 
     def context_tokens(self) -> int:
         return self._told_context_tokens or self._served().get(self._server.model) or UNKNOWN_CONTEXT_TOKENS
@@ -143,14 +143,14 @@ class OpenAIEngine:
             code, detail = "model_failed", "the answer's body can't be read as JSON"
         return Completion(prompt, "", code, detail, model_s=time.perf_counter() - started)
 
-    async def _request(self, prompt: Prompt, said: list[dict[str, Any]], **options: Any) -> Any:
+    async def _request(self, prompt: Prompt, said: list[dict[str, Any]], *, streamed: bool = False) -> Any:
         """Ask, and ask again without what the server refuses, which is then left out for good."""
         import openai
 
         while True:
-            body = wire.request(self._server.model, prompt, said, without=self._without)
+            body = wire.request(self._server.model, prompt, said, streamed=streamed, without=self._without)
             try:
-                return await self._client.chat.completions.create(**body, **options)
+                return await self._client.chat.completions.create(**body)
             except openai.APIStatusError as error:
                 refused = wire.refused_parameter(wire.error_message(error.body), error.param, body)
                 if error.status_code not in (400, 422) or refused is None:
@@ -191,58 +191,57 @@ class OpenAIEngine:
 
     # ---- one answer, as it is written
 
-    def stream(self, prompt: Prompt) -> Generator[str]:
+    def stream(self, prompt: Prompt) -> Generator[str, None, Completion]:
         pieces = self._stream(prompt, self._calls())
         self._left_open.add(pieces)
         return pieces
 
-    def _stream(self, prompt: Prompt, calls: Calls[None]) -> Generator[str]:
-        written: SimpleQueue[str | Exception | None] = SimpleQueue()
+    def _stream(self, prompt: Prompt, calls: Calls[None]) -> Generator[str, None, Completion]:
+        written: SimpleQueue[str | Exception | Completion] = SimpleQueue()
         calls.start(self._write(prompt, written.put))
         try:
-            while (piece := written.get()) is not None:
+            while not isinstance(piece := written.get(), Completion):
                 if isinstance(piece, Exception):
                     raise piece
                 yield piece
+            return piece
         finally:
             calls.close()
 
-    async def _write(self, prompt: Prompt, put: Callable[[str | Exception | None], None]) -> None:
+    async def _write(self, prompt: Prompt, put: Callable[[str | Exception | Completion], None]) -> None:
+        """Give the pieces, then the whole, or the TaggerError in its place."""
         import openai
 
-        code, detail = "", ""
+        started = time.perf_counter()
         try:
             said = await asyncio.to_thread(wire.messages, prompt.turns)
             async with asyncio.timeout(self._deadline_s):
-                chunks = await self._request(prompt, said, stream=True)
+                chunks = await self._request(prompt, said, streamed=True)
+            answer = wire.Streamed(prompt)
             async with chunks:
-                code, detail = await self._pass_on(chunks, put)
+                async for chunk in chunks:
+                    if text := answer.take(chunk):
+                        put(text)
+            whole = answer.completion(time.perf_counter() - started)
+            if whole.error_code in (None, "answer_cut"):
+                return put(whole)
+            code, detail = str(whole.error_code), whole.detail
         except TimeoutError:
             code, detail = "model_timeout", f"no answer within {self._deadline_s:g} s"
         except openai.OpenAIError as error:
             try:
                 code, detail = wire.failure(error, self._server)
-            except TaggerError as whole:
-                put(whole)
+            except TaggerError as unusable:
+                return put(unusable)
         except Exception as error:
             code, detail = "model_failed", self._server.said(f"{type(error).__name__}: {error}")
-        put(_sentence(code, detail) if code else None)
-
-    async def _pass_on(self, chunks: Any, put: Callable[[str], None]) -> tuple[str, str]:
-        written = False
-        async for chunk in chunks:
-            text, refusal = wire.piece(chunk)
-            if refusal:
-                return "answer_refused", refusal
-            if text:
-                written = True
-                put(text)
-        return ("", "") if written else ("model_failed", "an empty answer")
+        return put(_sentence(code, detail))
 
 
 def _sentence(code: str, detail: str) -> TaggerError:
     next_step = CODES[code].next_step.removeprefix("the next run tries again; ")
-    return TaggerError(f"{CODES[code].sentence} ({detail}): {next_step}")
+    kind = UnfitError if code in ("context_too_small", "tagger_refused", "answer_refused") else TaggerError
+    return kind(f"{CODES[code].sentence} ({detail}): {next_step}")
 
 
 class OpenAI(VisionTagger):

@@ -54,9 +54,13 @@ def _content(parts: tuple[str | np.ndarray, ...]) -> str | list[dict[str, Any]]:
     ]
 
 
-def request(model: str, prompt: Prompt, said: list[dict[str, Any]], *, without: Iterable[str] = ()) -> dict[str, Any]:
+def request(
+    model: str, prompt: Prompt, said: list[dict[str, Any]], *, streamed: bool = False, without: Iterable[str] = ()
+) -> dict[str, Any]:
     """The body of a request. without: parameters that this server has refused."""
-    body = {"model": model, "messages": said, "max_tokens": prompt.max_tokens, "temperature": 0}
+    body = {"model": model, "messages": said, "max_tokens": prompt.max_tokens, "temperature": prompt.temperature}
+    if streamed:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
     if prompt.schema:
         held = {"name": "answer", "schema": _parsed(prompt.schema), "strict": True}
         body["response_format"] = {"type": "json_schema", "json_schema": held}
@@ -82,7 +86,7 @@ def refused_parameter(message: str, param: str | None, body: Mapping[str, Any]) 
     if "response_format" in body and (_SCHEMA.search(message) or param == "response_format"):
         return "response_format"
     if _UNSUPPORTED.search(message):
-        for name in ("max_tokens", "temperature"):
+        for name in ("max_tokens", "temperature", "stream_options"):
             if name in body and (param == name or re.search(rf"\b{name}\b", message)):
                 return name
     return None
@@ -166,9 +170,34 @@ def _count(usage: object, name: str) -> int:
     return number if type(number) is int and 0 < number < 2**31 else 0
 
 
-def piece(chunk: Any) -> tuple[str, str]:
-    """What one chunk of a streamed answer adds: text, or a refusal."""
-    choices = getattr(chunk, "choices", None)
-    delta = getattr(choices[0], "delta", None) if isinstance(choices, list) and choices else None
-    text, refusal = getattr(delta, "content", None), getattr(delta, "refusal", None)
-    return text if isinstance(text, str) else "", refusal if isinstance(refusal, str) else ""
+class Streamed:
+    """A streamed answer as its chunks bring it together."""
+
+    def __init__(self, prompt: Prompt) -> None:
+        self._prompt, self._text = prompt, ""
+        self._code: str | None = None
+        self._detail = ""
+        self._prompt_tokens = self._completion_tokens = 0
+
+    def take(self, chunk: Any) -> str:
+        """The text that one chunk adds; the last one has no choice, and says what it took."""
+        if usage := getattr(chunk, "usage", None):
+            self._prompt_tokens = _count(usage, "prompt_tokens")
+            self._completion_tokens = _count(usage, "completion_tokens")
+        choices = getattr(chunk, "choices", None)
+        choice = choices[0] if isinstance(choices, list) and choices else None
+        delta = getattr(choice, "delta", None)
+        code, detail = _ending(getattr(choice, "finish_reason", None), getattr(delta, "refusal", None), self._prompt)
+        if code:
+            self._code, self._detail = code, detail
+        text = getattr(delta, "content", None)
+        self._text += text if isinstance(text, str) else ""
+        return text if isinstance(text, str) else ""
+
+    def completion(self, model_s: float) -> Completion:
+        """All of it, once there are no more chunks."""
+        code, detail = self._code, self._detail
+        if not code and not self._text:
+            code, detail = "model_failed", "an empty answer"
+        counts = self._prompt_tokens, self._completion_tokens
+        return Completion(self._prompt, self._text, code, detail, *counts, model_s)

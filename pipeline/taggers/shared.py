@@ -10,6 +10,7 @@ from typing import Self
 from pipeline.errors import TaggerError
 from pipeline.model import Frame
 from pipeline.taggers.base import Answer, Budget, Film, Look, Question, Summary, Tagger
+from pipeline.taggers.engine import Completion, Prompt
 
 WAITING = 8
 """Frames that may wait beside those the tagger has taken: more would only take memory."""
@@ -41,6 +42,9 @@ class SharedTagger:
 
     def answer(self, question: Question) -> Generator[str]:
         return self._tagger.answer(question)
+
+    def converse(self, prompt: Prompt) -> Generator[str, None, Completion]:
+        return self._tagger.converse(prompt)
 
     def __enter__(self) -> Self:
         self._tagger.__enter__()

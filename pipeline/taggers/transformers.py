@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from pipeline.errors import CODES, TaggerError
+from pipeline.errors import CODES, TaggerError, UnfitError
 from pipeline.settings import Settings
 from pipeline.taggers import checkpoint, sharing
 from pipeline.taggers.engine import Completion, Prompt
@@ -112,23 +112,32 @@ class TransformersEngine:
     def distrust(self, completion: Completion) -> None:
         """Nothing to take back: every token was held to the schema, and the next answer has the same chances."""
 
-    def stream(self, prompt: Prompt) -> Generator[str]:
+    def stream(self, prompt: Prompt) -> Generator[str, None, Completion]:
         """The answer piece by piece, written in a thread of its own that ends with the generator or the engine.
 
         Raises TaggerError for a prompt that is too long, a picture that can't be read, or what breaks on the way.
         """
         if reason := _unfit(prompt):
-            raise TaggerError(f"the question can't be asked: {reason}")
-        loaded = self._loaded()
+            raise UnfitError(f"the question can't be asked: {reason}")
+        loaded, began, rows = self._loaded(), time.perf_counter(), list[list[int]]()
         try:
             inputs, (tokens,) = self._prepared([prompt])
         except Exception as error:  # processors raise what they like
-            raise TaggerError(f"the question can't be asked: {_said(error)}") from error
+            raise UnfitError(f"the question can't be asked: {_said(error)}") from error
         if not (limit := self._room(prompt, tokens)):
-            raise TaggerError(f"the question doesn't fit: {self._too_long(tokens)}. {_next_step('context_too_small')}")
+            raise UnfitError(f"the question doesn't fit: {self._too_long(tokens)}. {_next_step('context_too_small')}")
 
         def write(streamer: Pieces, stop: Event) -> None:
-            loaded.generate(inputs, limits=[limit], schemas=[prompt.schema], stop=stop, streamer=streamer)
+            rows.extend(
+                loaded.generate(
+                    inputs,
+                    limits=[limit],
+                    schemas=[prompt.schema],
+                    temperature=prompt.temperature,
+                    stop=stop,
+                    streamer=streamer,
+                )
+            )
 
         answering = Answering(write, loaded.decode)
         self._answering.append(answering)
@@ -140,6 +149,7 @@ class TransformersEngine:
         finally:
             answering.end()
             self._answering.remove(answering)
+        return self._completion(prompt, rows[0], tokens, time.perf_counter() - began)
 
     def _loaded(self) -> Loaded:
         if not self._model:

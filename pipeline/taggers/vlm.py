@@ -118,6 +118,11 @@ class VisionTagger:
         turns = (system, Turn("user", (*parts, question.text)))
         yield from self._engine.stream(Prompt(turns, max_tokens=self._settings.answer_tokens))
 
+    def converse(self, prompt: Prompt) -> Generator[str, None, Completion]:
+        if not any(turn.role == "system" for turn in prompt.turns):
+            prompt = replace(prompt, turns=(Turn("system", (self._prompts.answer(),)), *prompt.turns))
+        return self._engine.stream(prompt)
+
     def _prompted(
         self, items: Iterator[Look], again: deque[Prompt], asked: set[Frame | Film]
     ) -> Generator[Prompt | None]:

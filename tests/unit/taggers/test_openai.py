@@ -23,6 +23,7 @@ from pipeline.taggers import openai_server
 from pipeline.taggers.engine import Prompt, Turn
 from pipeline.taggers.openai import OpenAIEngine
 from tests.servers.scripted import MODEL, Scripted, body, cut, listening, raw, refuses, says, stream
+from tests.unit.taggers.returned import returned
 
 SCHEMA = '{"type": "object", "properties": {"caption": {"type": "string"}}, "required": ["caption"]}'
 KEY = "sk-very-secret-0123456789"
@@ -530,6 +531,32 @@ def test_an_answer_comes_piece_by_piece(server):
     with opened(server) as engine:
         assert list(told(engine)) == ["A cat", " on a", " mat."]
     assert server.seen[0]["stream"] is True
+
+
+def test_what_was_streamed_is_returned_whole_and_counted(server):
+    usage = 'data: {"choices": [], "usage": {"prompt_tokens": 70, "completion_tokens": 5}}\n\ndata: [DONE]\n\n'
+    cut_off = 'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]}\n\n'
+    server.script["ask"] = [stream("A cat", " on a", ending=cut_off + usage)]
+    with opened(server) as engine:
+        whole = returned(told(engine))
+    assert (whole.text, whole.error_code) == ("A cat on a", "answer_cut")
+    assert (whole.prompt_tokens, whole.completion_tokens) == (70, 5)
+    assert server.seen[0]["stream_options"] == {"include_usage": True}
+
+
+def test_a_server_that_counts_nothing_while_it_streams_is_asked_without(server):
+    server.script["ask"] = [refuses(400, "Unsupported parameter: 'stream_options'"), stream("A cat")]
+    with opened(server) as engine:
+        whole = returned(told(engine))
+    assert (whole.text, whole.error_code, whole.completion_tokens) == ("A cat", None, 0)
+    assert [("stream_options" in body) for body in server.seen] == [True, False]
+
+
+def test_the_temperature_that_is_asked_for_is_sent(server):
+    with opened(server) as engine:
+        asked = [Prompt((Turn("user", ("ask",)),), 64, temperature=heat) for heat in (0.0, 0.7)]
+        list(engine.complete(asked))
+    assert sorted(body["temperature"] for body in server.seen) == [0.0, 0.7]
 
 
 @pytest.mark.parametrize(

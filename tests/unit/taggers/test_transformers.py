@@ -19,6 +19,7 @@ from pipeline.settings import Settings
 from pipeline.taggers import sharing, transformers
 from pipeline.taggers.engine import Prompt, Turn
 from pipeline.taggers.transformers import TransformersEngine
+from tests.unit.taggers.returned import returned
 
 SCHEMA = json.dumps(
     {
@@ -408,6 +409,24 @@ def test_an_answer_is_streamed_as_it_would_be_completed(engine):
     asked = prompt(max_tokens=30)
     (whole,) = engine.complete([asked])
     assert "".join(engine.stream(asked)) == whole.text
+
+
+def test_what_was_streamed_is_returned_whole_and_counted(engine):
+    asked = prompt(max_tokens=12)
+    (whole,) = engine.complete([asked])
+    streamed = returned(engine.stream(asked))
+    for each in (whole, streamed):
+        assert (each.error_code, each.completion_tokens) == ("answer_cut", 12)
+    assert (streamed.text, streamed.prompt_tokens) == (whole.text, whole.prompt_tokens)
+
+
+def test_a_temperature_leaves_more_to_chance(engine):
+    def answers(temperature):
+        asked = replace(prompt(max_tokens=16), temperature=temperature)
+        return {returned(engine.stream(asked)).text for _ in range(4)}
+
+    torch.manual_seed(7)
+    assert len(answers(0.0)) == 1 and len(answers(5.0)) > 1
 
 
 def test_a_stream_that_is_closed_early_stops_the_model_and_its_thread(engine, batches):

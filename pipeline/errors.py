@@ -119,6 +119,10 @@ CODES: dict[str, Code] = {
         "prompt and answer don't fit in the model's context",
         "say with SHOTLOG_CONTEXT_TOKENS what it holds, or lower SHOTLOG_MAX_PIXELS or SHOTLOG_ANSWER_TOKENS",
     ),
+    "address_refused": Code(
+        "the URL leads to a place that may not be asked",
+        "give an http(s) URL on the open internet, or let the server allow its host (SHOTLOG_FETCH_ALLOW_HOSTS)",
+    ),
     "out_of_memory": Code("the GPU's memory is too small for one frame", "lower SHOTLOG_MAX_PIXELS"),
     # passing: everything around the bytes
     "not_found": Code("the object was gone when it was read", "nothing to do", passing=True),

@@ -123,6 +123,17 @@ class Settings(BaseSettings):
     thumbnails: bool = Field(True, description="keep a small picture of every frame looked at")
     thumbnail_px: int = Field(320, ge=16, le=4096, description="longer side of a thumbnail in pixels")
     batch_frames: int = Field(600, ge=1, description="a batch is filled up to about so many frames")
+    keys_file: str = Field(
+        "~/.config/shotlog/keys.json", description="the keys of the HTTP API: hashes, for their owner's eyes alone"
+    )
+    calls_a_minute: int = Field(600, ge=1, description="calls of the HTTP API that one key has a minute")
+    body_mb: int = Field(64, ge=1, description="the HTTP API takes no request that is longer")
+    ask_media: int = Field(20, ge=1, description="images and videos in one request to the HTTP API")
+    fetch_mb: int = Field(512, ge=1, description="the HTTP API fetches no larger image or video for a caller")
+    fetch_allow_hosts: Names = Field(
+        (), description="host:port of servers inside the network that callers of the HTTP API may name URLs of"
+    )
+    cors_origins: Names = Field((), description="web pages (https://app.example) that may call the HTTP API")
     format: OutputFormat = Field("table", description="how answers are printed on stdout: table, csv or json")
     schedule: str = Field("@hourly", description="when Airflow runs tag_media (cron or preset; none: only by hand)")
 

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.cli import keys
 from pipeline.cli.output import RunDisplay, err, print_answer, print_json, print_rows, print_summary
+from pipeline.cli.serve import serve
 from pipeline.errors import ShotlogError, interruptible
 from pipeline.settings import OutputFormat, load_settings
 
@@ -204,6 +206,10 @@ def models(
 
     columns, rows = list_taggers(_given(tagger=tagger))
     print_rows(columns, rows, _chosen_format(form))
+
+
+app.add_typer(keys.app, name="keys")
+app.command()(serve)
 
 
 def _chosen_format(given: OutputFormat | None) -> OutputFormat:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import threading
 from collections.abc import Callable, Collection
+from contextlib import suppress
+from typing import Any
 
 import httpx
 
@@ -60,25 +63,46 @@ def _inside(address: Address) -> list[Address]:
 
 
 class GuardedTransport(httpx.BaseTransport):
-    """Sends requests to the open internet only. Raises MediaError access_denied for all else.
+    """Sends requests to the open internet only. Raises MediaError address_refused for all else.
 
-    allow: `host:port` of servers inside that may be asked all the same, as they stand in the URL.
+    allow: `host:port` of servers inside that may be asked all the same, as they stand in the URL. within_s: after so
+    long, counted from the first request, every connection is cut: a server may send a byte a minute for days.
     """
 
-    def __init__(self, allow: Collection[str] = (), resolve: Resolve = resolve) -> None:
+    def __init__(self, allow: Collection[str] = (), resolve: Resolve = resolve, within_s: float = 120.0) -> None:
         self._allow, self._resolve = frozenset(allow), resolve
+        self._until = threading.Timer(within_s, self._cut)
+        self._until.daemon = True
+        self._over, self._sockets = False, list[socket.socket]()
         # connections aren't kept: one to an address was made for one name
         self._inner = httpx.HTTPTransport(limits=httpx.Limits(max_keepalive_connections=0))
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
         if url.scheme not in ("http", "https"):
-            raise MediaError("access_denied", f"{url.scheme} is neither http nor https")
+            raise MediaError("address_refused", f"{url.scheme} is neither http nor https")
         host = url.raw_host.decode("ascii")
         port = url.port or (443 if url.scheme == "https" else 80)
         if f"{host}:{port}" not in self._allow:
             request = _sent_to(self._address(host, port), request)
-        return self._inner.handle_request(request)
+        if not self._until.is_alive() and not self._over:
+            self._until.start()
+        request.extensions["trace"] = self._connected
+        response = self._inner.handle_request(request)
+        return _without_body(response) if response.has_redirect_location else response
+
+    def _connected(self, event: str, info: dict[str, Any]) -> None:
+        """Hear from httpcore of every connection."""
+        if event == "connection.connect_tcp.complete":
+            self._sockets.append(info["return_value"].get_extra_info("socket"))
+            if self._over:
+                self._cut()
+
+    def _cut(self) -> None:
+        self._over = True
+        for one in self._sockets:
+            with suppress(OSError):  # closed already
+                one.shutdown(socket.SHUT_RDWR)  # wakes who reads, as closing doesn't
 
     def _address(self, host: str, port: int) -> str:
         try:
@@ -87,11 +111,20 @@ class GuardedTransport(httpx.BaseTransport):
             raise MediaError("unreadable", "its host is unknown") from error
         # not one may lead inside: which of them is taken would be chance
         if not addresses or not all(is_open(ipaddress.ip_address(address.partition("%")[0])) for address in addresses):
-            raise MediaError("access_denied", "the URL leads to an address inside a network")
+            raise MediaError("address_refused", "the URL leads to an address inside a network")
         return addresses[0]
 
     def close(self) -> None:
+        self._until.cancel()
         self._inner.close()
+
+
+def _without_body(response: httpx.Response) -> httpx.Response:
+    """A redirect as its headers tell it: who follows it would read its body whole, however long that is."""
+    response.close()
+    of_body = ("content-length", "content-encoding", "transfer-encoding")
+    headers = [(name, value) for name, value in response.headers.raw if name.decode("latin-1").lower() not in of_body]
+    return httpx.Response(response.status_code, headers=headers)
 
 
 def _sent_to(address: str, request: httpx.Request) -> httpx.Request:

@@ -16,7 +16,8 @@ from demo.services import wait_until
 from tests.integration.doors import SHOTLOG, ask, environment, fill, rows, shotlog, tag
 
 SUMMARY = ("run_id", "listed", "new", "changed", "gone", "unchanged", "ok", "partial", "failed", "skipped", "frames")
-VERBS = ["ask", "models", "runs", "sql", "tag"]
+VERBS = ["ask", "keys", "models", "runs", "serve", "sql", "tag"]
+KEYS = ["create", "list", "revoke"]
 MANY = 100
 """Media of the runs that are interrupted or waited for: enough to be in the middle when a quarter is done."""
 
@@ -177,9 +178,9 @@ def test_asking_writes_nothing_into_the_home_of_who_asks(place):
 # --- help ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", [*sorted({*VERBS} - {"keys"}), *(f"keys {verb}" for verb in KEYS)])
 def test_the_help_of_every_verb_has_an_example(verb, tmp_path):
-    done = shotlog(verb, "--help", cwd=tmp_path)
+    done = shotlog(*verb.split(), "--help", cwd=tmp_path)
     assert done.returncode == 0
     assert re.search(rf"Examples?:\s+shotlog {verb}\b", done.stdout)
 

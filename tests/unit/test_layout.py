@@ -17,6 +17,7 @@ DOORS = {"cli", "api", "dags", "pipeline"}  # `pipeline` itself: connect()
 
 EXCEPTIONS = {
     ("lake", "pipeline.store.base"): "a lake is handed its store and knows the protocol, no store",
+    ("cli", "pipeline.api.serve"): "`shotlog serve` opens the other door",
     ("dags", "pipeline.settings"): "the schedule and the form's defaults are settings",
     ("decode", "pipeline.shots.base"): "its protocol",
     ("decode", "pipeline.shots"): "shots are found in the child process that decodes, on frames that never leave it",

@@ -2,7 +2,8 @@
 
 import ipaddress
 import socket
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, suppress
 
 import httpx
 import pytest
@@ -115,7 +116,7 @@ def test_no_form_of_an_address_inside_is_asked(url):
     with client() as asking, pytest.raises((MediaError, httpx.InvalidURL)) as refused:
         asking.get(url)
     if isinstance(refused.value, MediaError):
-        assert refused.value.code in ("access_denied", "unreadable")  # some resolvers don't know some forms
+        assert refused.value.code in ("address_refused", "unreadable")  # some resolvers don't know some forms
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://example.com/a", "gopher://example.com/_x", "data:,x"])
@@ -135,7 +136,7 @@ def test_a_name_with_one_address_inside_is_refused():
 
     with client(resolve=both) as asking, pytest.raises(MediaError) as refused:
         asking.get("http://tapes.example/a.jpg")
-    assert refused.value.code == "access_denied"
+    assert refused.value.code == "address_refused"
 
 
 def test_a_name_that_changes_its_mind_gains_nothing(httpserver, monkeypatch):
@@ -158,7 +159,7 @@ def test_a_redirect_inside_is_refused(httpserver):
     )
     with client(allow=[f"localhost:{port_of(httpserver)}"]) as asking, pytest.raises(MediaError) as refused:
         asking.get(httpserver.url_for("/a"))
-    assert refused.value.code == "access_denied"
+    assert refused.value.code == "address_refused"
 
 
 def test_redirects_are_followed_so_far(httpserver):
@@ -192,3 +193,63 @@ def test_the_server_hears_the_name_it_was_asked_by(httpserver, monkeypatch):
 
 def test_the_system_reads_what_it_reads():
     assert resolve("127.1", 80) == ["127.0.0.1"]
+
+
+# ---- servers that mean harm
+
+
+@contextmanager
+def answering(answer):
+    """A server that answers every connection by `answer(connection)`; gives its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve():
+            with suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    threading.Thread(target=one, args=[connection], daemon=True).start()
+
+        def one(connection):
+            with connection, suppress(OSError):
+                connection.recv(4096)
+                answer(connection)
+
+        threading.Thread(target=serve, daemon=True).start()
+        port = listening.getsockname()[1]
+        try:
+            yield port
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_redirect_without_end_is_followed_by_its_headers_alone():
+    asked = []
+
+    def answer(connection):
+        asked.append(1)
+        if len(asked) > 1:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            return
+        connection.sendall(f"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{port}/there\r\n".encode())
+        connection.sendall(b"Transfer-Encoding: chunked\r\n\r\n")
+        while True:
+            connection.sendall(b"1000\r\n" + b"x" * 4096 + b"\r\n")
+
+    with answering(answer) as port, GuardedTransport([f"127.0.0.1:{port}"]) as guard:
+        with httpx.Client(transport=guard, follow_redirects=True, timeout=30) as client:
+            assert client.get(f"http://127.0.0.1:{port}/").text == "ok"
+
+
+@pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"])
+def test_who_sends_a_byte_now_and_then_is_cut_off(begun):
+    waiting = threading.Event()
+
+    def answer(connection):
+        connection.sendall(begun)
+        while not waiting.wait(0.05):
+            connection.sendall(b"x")
+
+    with answering(answer) as port, GuardedTransport([f"127.0.0.1:{port}"], within_s=0.5) as guard:
+        with httpx.Client(transport=guard, timeout=60) as client, pytest.raises(httpx.TransportError):
+            client.get(f"http://127.0.0.1:{port}/")
+    waiting.set()

@@ -1,0 +1,33 @@
+"""The app that answers: its routes and its document. Runs in the worker process (see worker.py), behind the gate."""
+
+from __future__ import annotations
+
+import time
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from pipeline.api import chat, problems
+from pipeline.steps.service import Service
+
+
+def create_app(service: Service) -> FastAPI:
+    """The app over an entered service. Who calls is for the gate to know: it tells the key's name and scopes."""
+    app = FastAPI(
+        title="shotlog",
+        version=version("shotlog"),
+        description="Asks about images and videos.",
+        docs_url="/docs",
+        redoc_url=None,
+        redirect_slashes=False,
+        responses=problems.DOCUMENTED,  # type: ignore[arg-type]
+    )
+    app.state.service, app.state.started = service, int(time.time())
+    problems.install(app)
+    app.include_router(chat.router)
+
+    @app.get("/readyz", include_in_schema=False)
+    async def ready() -> dict[str, str]:
+        return {"status": "ready"}
+
+    return app

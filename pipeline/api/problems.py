@@ -1,0 +1,106 @@
+"""Errors as the API says them: {"error": {code, message, param, type}} with a status, and never a stack trace."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from pipeline.errors import MediaError, ShotlogError, StoreError, UnfitError, UsageError
+
+_log = logging.getLogger("shotlog.api")
+
+_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
+
+BUSY_S = 5
+"""After so long a client may try again where the server can't answer just now."""
+
+
+class Told(BaseModel):
+    """What an error says. code: for programs. param: what of the request it is about."""
+
+    code: str
+    message: str
+    param: str | None = None
+    type: str
+
+
+class ErrorBody(BaseModel):
+    """The body of every error."""
+
+    error: Told
+
+
+class Problem(Exception):
+    """A request that isn't answered. status: of HTTP."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.param = status, code, message, param
+        self.headers = dict(headers or {})
+
+    @classmethod
+    def of(cls, error: ShotlogError | MediaError, *, param: str | None = None) -> Problem:
+        """What one of shotlog's own errors means to who asked: media and words are theirs, the rest is the server's."""
+        if isinstance(error, MediaError):
+            return cls(422, error.code, str(error), param=param)
+        if isinstance(error, UsageError | UnfitError):
+            return cls(422, "invalid_request", str(error), param=param)
+        if isinstance(error, StoreError):
+            return cls(422, "unreadable", str(error), param=param)
+        return cls(503, "unavailable", str(error), headers={"Retry-After": str(BUSY_S)})
+
+    def body(self) -> dict[str, object]:
+        told = Told(code=self.code, message=self.message, param=self.param, type=_type(self.status))
+        return ErrorBody(error=told).model_dump()
+
+    def response(self) -> JSONResponse:
+        return JSONResponse(self.body(), self.status, self.headers)
+
+
+def _type(status: int) -> str:
+    return _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+
+
+def install(app: FastAPI) -> None:
+    """Let the app answer every error in this form."""
+
+    @app.exception_handler(Problem)
+    async def _problem(_request: Request, error: Problem) -> JSONResponse:
+        return error.response()
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
+        if first["type"] == "json_invalid":
+            return Problem(400, "invalid_json", "the body is no JSON").response()
+        return Problem(422, "invalid_request", str(first["msg"]), param=".".join(where) or None).response()
+
+    @app.exception_handler(HTTPException)
+    async def _http(_request: Request, error: HTTPException) -> JSONResponse:
+        code = _CODES.get(error.status_code, "refused")
+        return Problem(error.status_code, code, str(error.detail), headers=error.headers).response()
+
+    @app.exception_handler(Exception)
+    async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
+        _log.error("%s %s broke", request.method, request.url.path, exc_info=error)
+        return Problem(500, "internal_error", "the server broke on this request, and has logged why").response()
+
+
+DOCUMENTED = {status: {"model": ErrorBody} for status in (400, 401, 403, 404, 413, 415, 422, 429, 500, 503)}
+"""What any route may answer, for the OpenAPI document."""

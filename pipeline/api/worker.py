@@ -1,0 +1,53 @@
+"""The process that works for the API: python -m pipeline.api.worker SOCKET PARENT_PID, settings as JSON on stdin.
+
+It loads the tagger, then answers HTTP on a Unix socket that only its user can reach. It ends with the gate that
+started it; another one starts a new one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from pipeline.api.app import create_app
+from pipeline.errors import ShotlogError
+from pipeline.steps.service import Service
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+END_S = 5
+"""What answers that are being given have left once it is told to end."""
+
+
+def main(path: Path, parent_pid: int) -> None:
+    """Serve until told to end."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != parent_pid:
+            sys.exit()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+    with Service(json.load(sys.stdin)) as service:
+        app = create_app(service)
+        path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(path))  # its folder is its user's alone
+            config = uvicorn.Config(
+                app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=END_S
+            )
+            uvicorn.Server(config).run(sockets=[listening])
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]), int(sys.argv[2]))
+    except ShotlogError as error:
+        print(f"shotlog: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -43,6 +43,14 @@ class UnfitError(TaggerError):
     """This question can't be answered, or not in this length; another may be."""
 
 
+class TooManyError(ShotlogError):
+    """One caller asks for more at a time than it may have."""
+
+
+class Cancelled(ShotlogError):
+    """Whoever asked for it wants it no more."""
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Give back the KeyboardInterrupt that DuckDB turns into a RuntimeError where Ctrl-C meets a query."""

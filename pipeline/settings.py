@@ -127,6 +127,7 @@ class Settings(BaseSettings):
         "~/.config/shotlog/keys.json", description="the keys of the HTTP API: hashes, for their owner's eyes alone"
     )
     calls_a_minute: int = Field(600, ge=1, description="calls of the HTTP API that one key has a minute")
+    jobs_a_key: int = Field(100, ge=1, description="jobs of the HTTP API that one key may have at a time")
     body_mb: int = Field(64, ge=1, description="the HTTP API takes no request that is longer")
     ask_media: int = Field(20, ge=1, description="images and videos in one request to the HTTP API")
     fetch_mb: int = Field(512, ge=1, description="the HTTP API fetches no larger image or video for a caller")

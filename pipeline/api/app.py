@@ -7,24 +7,30 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from pipeline.api import chat, problems
+from pipeline.api import chat, media, problems
+from pipeline.steps.jobs import Jobs
+from pipeline.steps.recorder import Recorder
 from pipeline.steps.service import Service
 
 
-def create_app(service: Service) -> FastAPI:
-    """The app over an entered service. Who calls is for the gate to know: it tells the key's name and scopes."""
+def create_app(service: Service, recorder: Recorder, jobs: Jobs) -> FastAPI:
+    """The app over a service, a recorder and jobs, all entered.
+
+    Who calls is for the gate to know: it tells the key's name and scopes."""
     app = FastAPI(
         title="shotlog",
         version=version("shotlog"),
-        description="Asks about images and videos.",
+        description="Asks about images and videos, and tags them.",
         docs_url="/docs",
         redoc_url=None,
         redirect_slashes=False,
         responses=problems.DOCUMENTED,  # type: ignore[arg-type]
     )
-    app.state.service, app.state.started = service, int(time.time())
+    app.state.service, app.state.recorder, app.state.jobs = service, recorder, jobs
+    app.state.started = int(time.time())
     problems.install(app)
     app.include_router(chat.router)
+    app.include_router(media.router)
 
     @app.get("/readyz", include_in_schema=False)
     async def ready() -> dict[str, str]:

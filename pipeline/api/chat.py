@@ -39,7 +39,7 @@ async def models(request: Request, _caller: Asker) -> Models:
 async def complete(asked: ChatRequest, request: Request, _caller: Asker) -> ChatCompletion | Closing:
     """Answer the last message, in sight of all images and frames. With `stream`, as server-sent events."""
     service: Service = request.app.state.service
-    _check_model(service, asked.model)
+    check_model(service, asked.model)
     messages = [_said(message) for message in asked.messages]
     limit = asked.max_completion_tokens or asked.max_tokens
     try:
@@ -61,7 +61,7 @@ async def complete(asked: ChatRequest, request: Request, _caller: Asker) -> Chat
         return await _whole(answer, first, pieces, request)
 
 
-def _check_model(service: Service, name: str | None) -> None:
+def check_model(service: Service, name: str | None) -> None:
     known = service.settings.tagger
     if name not in (None, known, known.partition(":")[2] or None):
         raise Problem(404, "model_not_found", f"there is no model '{name}' here: ask for '{known}'", param="model")

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from pipeline.errors import MediaError, ShotlogError, StoreError, UnfitError, UsageError
+from pipeline.errors import MediaError, ShotlogError, StoreError, TooManyError, UnfitError, UsageError
 
 _log = logging.getLogger("shotlog.api")
 
@@ -62,17 +62,19 @@ class Problem(Exception):
             return cls(422, "invalid_request", str(error), param=param)
         if isinstance(error, StoreError):
             return cls(422, "unreadable", str(error), param=param)
+        if isinstance(error, TooManyError):
+            return cls(429, "too_many_jobs", str(error), headers={"Retry-After": str(BUSY_S)})
         return cls(503, "unavailable", str(error), headers={"Retry-After": str(BUSY_S)})
 
     def body(self) -> dict[str, object]:
-        told = Told(code=self.code, message=self.message, param=self.param, type=_type(self.status))
+        told = Told(code=self.code, message=self.message, param=self.param, type=type_of(self.status))
         return ErrorBody(error=told).model_dump()
 
     def response(self) -> JSONResponse:
         return JSONResponse(self.body(), self.status, self.headers)
 
 
-def _type(status: int) -> str:
+def type_of(status: int) -> str:
     return _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
 
 

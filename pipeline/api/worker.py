@@ -19,6 +19,8 @@ import uvicorn
 
 from pipeline.api.app import create_app
 from pipeline.errors import ShotlogError
+from pipeline.steps.jobs import Jobs
+from pipeline.steps.recorder import Recorder
 from pipeline.steps.service import Service
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -34,8 +36,8 @@ def main(path: Path, parent_pid: int) -> None:
         if os.getppid() != parent_pid:
             sys.exit()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
-    with Service(json.load(sys.stdin)) as service:
-        app = create_app(service)
+    with Service(json.load(sys.stdin)) as service, Recorder(service) as recorder, Jobs(service) as jobs:
+        app = create_app(service, recorder, jobs)
         path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(str(path))  # its folder is its user's alone

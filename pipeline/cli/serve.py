@@ -14,11 +14,14 @@ _NEEDED = ("fastapi", "limits", "uvicorn")
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port to listen on.", min=0, max=65_535)] = 8000,
-    tagger: Annotated[str | None, typer.Option(help="Who answers: transformers:NAME or openai:MODEL.")] = None,
+    lake: Annotated[str | None, typer.Option(help="Where the lake lies: a folder or s3://bucket/prefix.")] = None,
+    tagger: Annotated[
+        str | None, typer.Option(help="Who answers: builtin (no questions), transformers:NAME or openai:MODEL.")
+    ] = None,
 ) -> None:
-    """Answer questions about images and videos over HTTP, as OpenAI's API has it, until Ctrl-C.
+    """Answer questions about images and videos over HTTP, as OpenAI's API has it, and tag them, until Ctrl-C.
 
-    Callers need a key: shotlog keys create --name NAME --scopes ask
+    Callers need a key: shotlog keys create --name NAME --scopes ask,tag
 
     Examples:
 
@@ -32,4 +35,4 @@ def serve(
         if error.name not in _NEEDED:
             raise
         raise ShotlogError(f"serve needs {error.name}, which isn't installed: pip install 'shotlog[api]'") from None
-    run({"tagger": tagger} if tagger else {}, host, port)
+    run({name: value for name, value in (("lake", lake), ("tagger", tagger)) if value}, host, port)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from pipeline.errors import MediaError
 from pipeline.lake.journal import Entry, Journal
@@ -17,6 +18,17 @@ MOST_OF_THE_TIME = 0.05
 """Share of the time that journalling may take: a film of many frames is written anew each time."""
 
 
+@dataclass(frozen=True, slots=True)
+class SoFar:
+    """What is known of one media object in hand. taken_over: frames that take another's answer. expected: frames that
+    were chosen, None before they are."""
+
+    media: MediaObject
+    frames: tuple[TaggedFrame, ...]
+    taken_over: int
+    expected: int | None
+
+
 class Desk:
     """Collects what readers and tagger report and turns each finished media object into a MediaTags.
 
@@ -25,9 +37,9 @@ class Desk:
     """
 
     def __init__(self, run_id: str, recipe: Recipe, journal: Journal, on_finished: Callable[[MediaTags], None]) -> None:
-        self._run_id, self._recipe = run_id, recipe
+        self.run_id, self._recipe = run_id, recipe
         self._batches: dict[str, tuple[Batch, list[MediaTags]]] = {}
-        self._journal, self._on_finished = journal, on_finished
+        self.journal, self._on_finished = journal, on_finished
         self.sum_up: Callable[[Film], None] | None = None
         self._open: dict[str, MediaInHand] = {}
         self._lock = threading.Lock()
@@ -47,9 +59,9 @@ class Desk:
 
     def open(self, batch_id: str, media: MediaObject, answered: Iterable[TaggedFrame]) -> MediaInHand | None:
         """Take a media object in hand; None where an earlier try of this very batch has finished it."""
-        entry = self._journal.find(media.media_id)
+        entry = self.journal.find(media.media_id)
         if entry and (entry.etag, entry.recipe_id) == (media.etag, self._recipe.recipe_id):
-            if entry.finished and (entry.finished.run_id, entry.finished.batch_id) == (self._run_id, batch_id):
+            if entry.finished and (entry.finished.run_id, entry.finished.batch_id) == (self.run_id, batch_id):
                 self._done(entry.finished)
                 return None
             answered = [*answered, *entry.frames]
@@ -73,6 +85,11 @@ class Desk:
         """Note a frame that isn't looked at, since it is almost the same as another."""
         with self._lock:
             opened.twins[frame.timestamp_s] = twin
+
+    def so_far(self) -> list[SoFar]:
+        """What is known of the media in hand."""
+        with self._lock:
+            return [SoFar(o.object, tuple(o.answered.values()), len(o.twins), o.expected) for o in self._open.values()]
 
     def is_clear(self) -> bool:
         """Whether no media object is in hand."""
@@ -147,16 +164,16 @@ class Desk:
         with opened.journalling:
             if opened.finished:  # by its reader, just now
                 return
-            self._journal.keep(Entry(media.media_id, media.etag, self._recipe.recipe_id, frames))
+            self.journal.keep(Entry(media.media_id, media.etag, self._recipe.recipe_id, frames))
         took_s = time.monotonic() - started
         opened.keep_at = time.monotonic() + max(KEEP_EVERY_S, took_s / MOST_OF_THE_TIME)
 
     def _finish(self, opened: MediaInHand) -> None:
-        tagging = opened.tagging(self._run_id, self._recipe.recipe_id)
+        tagging = opened.tagging(self.run_id, self._recipe.recipe_id)
         media = opened.object
         with opened.journalling:
             opened.finished = True
-            self._journal.keep(Entry(media.media_id, media.etag, tagging.recipe_id, tagging.frames, tagging))
+            self.journal.keep(Entry(media.media_id, media.etag, tagging.recipe_id, tagging.frames, tagging))
         self._done(tagging)
         with self._lock:
             del self._open[media.media_id]

@@ -47,15 +47,17 @@ def check_sources(work: Workplace) -> None:
         raise UsageError("nothing to tag: give s3://bucket/prefix, a folder, a file or an https URL")
 
 
-def begin_run(work: Workplace, lake: Lake, run_id: str) -> None:
-    """Record the run and its recipe, once."""
+def begin_run(
+    work: Workplace, lake: Lake, run_id: str, *, kind: str = "tag", asked: dict[str, Any] | None = None
+) -> None:
+    """Record the run and its recipe, once. kind: tag, job or serve. asked: what its request holds beyond settings."""
     recipe = work.recipe(work.tagger())
     row = {
         "run_id": run_id,
-        "kind": "tag",
+        "kind": kind,
         "sources": work.request()["sources"],
         "recipe_id": recipe.recipe_id,
-        "request": json.dumps(work.request()),
+        "request": json.dumps({**work.request(), **(asked or {})}),
         "started_at": datetime.now(UTC),
     }
 

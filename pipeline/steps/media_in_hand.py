@@ -50,6 +50,8 @@ class MediaInHand:
     twins: dict[float, Twin] = field(default_factory=dict)
     looked_at: tuple[float, Fingerprint] | None = None
     """The last frame that was no twin of another."""
+    expected: int | None = None
+    """Frames that were chosen."""
     waiting: int = 0
     read_to_end: bool = False
     trouble: MediaError | None = None

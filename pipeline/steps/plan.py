@@ -39,20 +39,31 @@ def plan_batches(request: dict[str, Any], run_id: str, max_batches: int = MAX_BA
     work = Workplace.of(request)
     lake = work.lake(read_only=False)
     with lake.at_work(alone=True):
-        plans = _plans(lake, run_id)
+        plans = plans_of(lake, run_id)
         if plans and not _has_ended(lake, run_id):
             return plans[-1]
         used = sum(len(earlier["batches"]) for earlier in plans)
         return plan(work, lake, run_id, max_batches, first=used)
 
 
-def plan(work: Workplace, lake: Lake, run_id: str, max_batches: int = MAX_BATCHES, *, first: int = 0) -> dict[str, Any]:
-    """Plan a listed run as `plan_batches` does, anew, for who holds the lake already. first: number of the first
-    batch's id."""
+def plan(
+    work: Workplace,
+    lake: Lake,
+    run_id: str,
+    max_batches: int = MAX_BATCHES,
+    *,
+    first: int = 0,
+    alone: bool = True,
+) -> dict[str, Any]:
+    """Plan a listed run as `plan_batches` does, anew.
+
+    first: number of the first batch's id. alone: whether the caller holds the lake, and takes over what others left.
+    """
     parts = sum(1 for _ in lake.store.names(lake.work_uri(run_id, "listing")))
     if not parts:
         raise LakeError(f"run {run_id} is no longer listed: a later run took over; list it again, or start a new one")
-    take_over_dead_runs(lake, run_id)
+    if alone:
+        take_over_dead_runs(lake, run_id)
     tagger = work.tagger()
     recipe, video_frames = work.recipe(tagger), most_frames(work, tagger)
     wish = planning.Wish(
@@ -105,14 +116,17 @@ def read_batch(lake: Lake, run_id: str, batch_id: str) -> Batch:
 def take_over_dead_runs(lake: Lake, run_id: str) -> None:
     """Commit what earlier runs finished and didn't commit, keep their answered frames, clear their work folders.
 
-    Only who holds the lake alone may call this: then a run with work left is dead, or waits for a rerun.
+    Only who holds the lake alone may call this: then a run with work left is dead, or waits for a rerun. What `serve`
+    works on it takes up itself.
     """
     prefix = lake.work_uri("")
-    runs = {uri.removeprefix(prefix).partition("/")[0] for uri in lake.store.names(prefix.rstrip("/"))}
+    runs = {uri.removeprefix(prefix).partition("/")[0] for uri in lake.store.names(prefix.rstrip("/"))} - {run_id}
+    if runs:
+        runs -= {row[0] for row in lake.con.execute("SELECT run_id FROM log.runs WHERE kind <> 'tag'").fetchall()}
     # one that died before it listed anything has no work folder
-    runs |= {row[0] for row in lake.con.execute(_NEVER_ENDED).fetchall()}
+    runs |= {row[0] for row in lake.con.execute(_NEVER_ENDED).fetchall()} - {run_id}
     mine = Journal(lake, run_id)
-    for dead in sorted(runs - {run_id}):
+    for dead in sorted(runs):
         for entry in commit_finished(lake, dead):
             mine.keep(entry)
         if _state(lake, dead) in (None, "running"):
@@ -123,7 +137,7 @@ def take_over_dead_runs(lake: Lake, run_id: str) -> None:
 _NEVER_ENDED = """
 SELECT run_id
 FROM log.runs
-WHERE run_id NOT IN (
+WHERE kind = 'tag' AND run_id NOT IN (
     SELECT run_id FROM log.run_events WHERE event IN ('finished', 'incomplete', 'interrupted', 'died')
 )
 """
@@ -166,7 +180,7 @@ def _state(lake: Lake, run_id: str) -> str | None:
     return row[0] if row else None
 
 
-def _plans(lake: Lake, run_id: str) -> list[dict[str, Any]]:
+def plans_of(lake: Lake, run_id: str) -> list[dict[str, Any]]:
     """All plans of a run, oldest first: one more for every time it was run again after its end."""
     query = "SELECT detail FROM log.run_events WHERE run_id = ? AND event = 'planned' ORDER BY happened_at"
     rows = lake.transaction(lambda con: con.execute(query, [run_id]).fetchall())

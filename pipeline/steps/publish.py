@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.errors import LakeError, ShotlogError
@@ -25,10 +26,18 @@ def publish_run(request: dict[str, Any], run_id: str) -> dict[str, Any]:
     return summary
 
 
-def end_run(lake: Lake, run_id: str, *, interrupted: bool = False, error: Exception | None = None) -> dict[str, Any]:
+def end_run(
+    lake: Lake,
+    run_id: str,
+    *,
+    interrupted: bool = False,
+    error: Exception | None = None,
+    refused: Sequence[tuple[str, str]] = (),
+) -> dict[str, Any]:
     """Append the run's end: finished when every planned batch is in the lake, else incomplete or interrupted.
 
-    error: what broke the run; its sentence is kept where it is one of ours, which hold no secrets.
+    error: what broke the run; its sentence is kept where it is one of ours, which hold no secrets. refused: (code,
+    sentence) of sources that lead nowhere and are kept, too.
 
     A finished run's work folder is cleared; otherwise it stays for a rerun or for the next run to take over.
     Returns run_id, state, the plan's counts, what was done, and seconds.
@@ -36,7 +45,8 @@ def end_run(lake: Lake, run_id: str, *, interrupted: bool = False, error: Except
     whole = error is None and _is_whole(lake, run_id)
     state = "interrupted" if interrupted else "finished" if whole else "incomplete"
     reason = str(error) if isinstance(error, ShotlogError) else type(error).__name__
-    writer.record_event(lake, run_id, state, {"error": reason} if error else None)
+    detail: dict[str, Any] = {"error": reason} if error else {}
+    writer.record_event(lake, run_id, state, {**detail, **({"refused": list(refused)} if refused else {})})
     if state == "finished":
         clear_done(lake, run_id)
     return run_summary(lake, run_id)

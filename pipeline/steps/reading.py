@@ -183,6 +183,7 @@ class Readers:
         opened.frame_budget = self._frame_budget(opened.info, len(targets), opened.context)
         if opened.frame_budget is not None and opened.frame_budget < len(targets):
             targets = footage.targets(opened.info, opened.shots, opened.frame_budget)
+        opened.expected = len(targets)
         return targets
 
     def _frame_budget(self, info: MediaInfo, wanted: int, known: str) -> int | None:

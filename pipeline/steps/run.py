@@ -12,7 +12,7 @@ from pipeline.steps.decoders import Decoders
 from pipeline.steps.listing import begin_run, check_sources, make_run_id, write_listing
 from pipeline.steps.plan import commit_finished, plan, read_batch
 from pipeline.steps.publish import end_run
-from pipeline.steps.tag import entered, look_at
+from pipeline.steps.tag import desk_of, entered, look_at
 from pipeline.steps.workplace import Workplace
 from pipeline.taggers.base import Tagger
 
@@ -75,4 +75,4 @@ def _tag_batches(
 ) -> None:
     with entered(tagger) as load_s:
         batches = (read_batch(lake, run_id, batch_id) for batch_id in batch_ids)
-        look_at(work, lake, run_id, batches, tagger, decoders, watch.tagged, load_s=load_s)
+        look_at(work, lake, desk_of(work, lake, run_id, tagger, watch.tagged), batches, tagger, decoders, load_s)

@@ -1,18 +1,21 @@
-"""What answers over HTTP: one loaded tagger and its decoder processes, for as long as the server runs."""
+"""What works for the HTTP API: one loaded tagger, its decoder processes and its lake, as long as the server runs."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from pipeline.errors import MediaError, StoreError, UsageError
+from pipeline.lake.catalog import Lake, open_lake
 from pipeline.model import MediaObject
 from pipeline.steps.scratch import scratch_folder
 from pipeline.steps.workplace import Workplace
@@ -20,6 +23,7 @@ from pipeline.store import open_store, resolve_uri, scheme_of
 from pipeline.store.base import Store
 from pipeline.store.guard import MAX_REDIRECTS, GuardedTransport
 from pipeline.store.http import HttpStore
+from pipeline.taggers import open_tagger
 from pipeline.taggers.shared import SharedTagger
 from pipeline.uris import stored_uri
 
@@ -33,11 +37,15 @@ _DATA_URL = re.compile(r"data:image/[\w.+-]{1,80}(;[\w=-]{1,80}){0,8};base64,", 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """One media object that somebody named, where its bytes are had from, and a folder for them."""
+    """One media object that somebody named, where its bytes are had from, and a folder for them.
+
+    stored_uri: what the lake calls it.
+    """
 
     media: MediaObject
     store: Store
     folder: Path
+    stored_uri: str
 
 
 class Service:
@@ -48,6 +56,9 @@ class Service:
         self.work = Workplace.of(request)
         self.settings = self.work.settings
         self.tagger = SharedTagger(self.work.tagger())
+        self._taggers = {self.settings.metadata: self.tagger}
+        self._loading = threading.Lock()
+        self._lakes = threading.local()
         self.decoders = self.work.decoders()
         # its threads live as long as it does: the system ends a decoder process with the thread that started it
         self._pool = ThreadPoolExecutor(len(self.decoders), thread_name_prefix="media")
@@ -60,7 +71,41 @@ class Service:
         self.decoders.stop()
         self._pool.shutdown(cancel_futures=True)
         self.decoders.close()
-        self.tagger.__exit__(*exc)
+        for tagger in self._taggers.values():
+            tagger.__exit__(*exc)
+
+    def tagger_of(self, kinds: tuple[str, ...]) -> SharedTagger:
+        """Who fills these metadata kinds. A model is asked for no others; who sees all at once needs no telling."""
+        with self._loading:
+            if kinds not in self._taggers:
+                own = self.settings.model_copy(update={"metadata": kinds})
+                tagger = SharedTagger(open_tagger(own))
+                if tagger.identity.prompt_version is None and set(kinds) <= set(self.settings.metadata):
+                    return self.tagger
+                tagger.__enter__()
+                self._taggers[kinds] = tagger
+            return self._taggers[kinds]
+
+    def work_of(self, kinds: tuple[str, ...], *, sampling: str | None = None) -> Workplace:
+        """The settings under which these kinds are filled; what `tagger_of` answers is filed under their recipe."""
+        asked = self.settings.metadata if self.tagger_of(kinds) is self.tagger else kinds
+        own = self.settings.model_copy(
+            update={
+                "retag": True,  # who asks for it now wants this very recipe
+                "metadata": asked,
+                "sampling": sampling or self.settings.sampling,
+                "max_object_mb": min(self.settings.max_object_mb, self.settings.fetch_mb),
+            }
+        )
+        return replace(self.work, settings=own)
+
+    def lake(self, uri: str | None = None) -> Lake:
+        """This thread's own connection to the lake, or to another one; it is made where there is none."""
+        lakes: dict[str, Lake] = self._lakes.__dict__
+        if (uri := uri or self.work.lake_uri) not in lakes:
+            catalog = self.settings.catalog if uri == self.work.lake_uri else None
+            lakes[uri] = open_lake(uri, self.work.store(uri), catalog=catalog, create=True, read_only=False)
+        return lakes[uri]
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
         """Do something with media in a thread of the service's own: as many at a time as there are workers."""
@@ -77,26 +122,40 @@ class Service:
                 path = folder / "data"
                 path.write_bytes(_data(url))
                 store = open_store(str(path))
-                yield Fetched(next(iter(store.list(str(path)))), store, folder)
+                media = next(iter(store.list(str(path))))
+                yield Fetched(media, store, folder, f"data:sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}")
             else:
-                with self._store(url) as store:
-                    yield Fetched(_named(store, url), store, folder)
+                with self.stores([url]) as stores:
+                    store = stores[scheme_of(url).lower()]
+                    media = _named(store, url)
+                    yield Fetched(media, store, folder, media.uri)
 
     @contextmanager
-    def _store(self, url: str) -> Iterator[Store]:
-        scheme = scheme_of(url).lower()
-        if scheme in ("http", "https"):
-            resolve_uri(url)
-            guard = GuardedTransport(self.settings.fetch_allow_hosts, within_s=FETCH_S)
-            with closing(HttpStore((url,), transport=guard, max_redirects=MAX_REDIRECTS)) as store:
-                yield store
-            return
-        if scheme == "s3" and any(_lies_in(url, source) for source in self.work.sources):
-            yield self.work.store(url)
-            return
-        if scheme == "s3":
-            raise UsageError("this s3:// URL lies in none of the server's sources: give http(s), or ask for the source")
-        raise UsageError("a media URL is http(s), s3:// within the server's sources, or data:image/…;base64,…")
+    def stores(self, urls: Sequence[str]) -> Iterator[dict[str, Store]]:
+        """By scheme, where strangers' URLs lead: http(s) as far as the guard goes, s3:// within the server's sources.
+
+        Raises UsageError for any other.
+        """
+        stores: dict[str, Store] = {}
+        webs = [url for url in urls if scheme_of(url).lower() in ("http", "https")]
+        for url in urls:
+            if url in webs:
+                resolve_uri(url)
+            elif scheme_of(url).lower() != "s3":
+                raise UsageError("a media URL is http(s), s3:// within the server's sources, or data:image/…;base64,…")
+            elif any(_lies_in(url, source) for source in self.work.sources):
+                stores["s3"] = self.work.store(url)
+            else:
+                raise UsageError(
+                    "this s3:// URL lies in none of the server's sources: give http(s), or ask for the source"
+                )
+        with ExitStack() as leaving:
+            if webs:
+                guard = GuardedTransport(self.settings.fetch_allow_hosts, within_s=FETCH_S)
+                web = HttpStore(tuple(webs), transport=guard, max_redirects=MAX_REDIRECTS)
+                leaving.callback(web.close)
+                stores |= {"http": web, "https": web}
+            yield stores
 
     def watch(self, got_bytes: int) -> None:
         """Called while an object is fetched. Raises MediaError for one that is larger than a caller may name."""

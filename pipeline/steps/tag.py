@@ -35,7 +35,7 @@ def tag_batch(request: dict[str, Any], run_id: str, batch_id: str) -> dict[str, 
         if not writer.has_batch(lake, run_id, batch_id):
             batch, tagger = read_batch(lake, run_id, batch_id), work.tagger()
             with work.decoders() as decoders, entered(tagger) as load_s:
-                look_at(work, lake, run_id, [batch], tagger, decoders, done.append, load_s=load_s)
+                look_at(work, lake, desk_of(work, lake, run_id, tagger, done.append), [batch], tagger, decoders, load_s)
     return summary(done)
 
 
@@ -47,34 +47,35 @@ def entered(tagger: Tagger) -> Iterator[float]:
         yield time.monotonic() - started
 
 
+def desk_of(work: Workplace, lake: Lake, run_id: str, tagger: Tagger, watch: Watcher) -> Desk:
+    """Where the answers of a run come together; `watch` hears of each media object as it ends."""
+    return Desk(run_id, work.recipe(tagger), Journal(lake, run_id), watch)
+
+
 def look_at(
     work: Workplace,
     lake: Lake,
-    run_id: str,
+    desk: Desk,
     batches: Iterable[Batch],
     tagger: Tagger,
     decoders: Decoders,
-    watch: Watcher,
-    *,
     load_s: float | None = None,
 ) -> None:
     """Look at every media object of the batches in one stream, so that the tagger never waits between two of them, and
-    commit each batch when it is whole; `watch` hears of each media object as it ends.
+    commit each batch when it is whole.
 
     load_s: what loading the tagger took; it stands with the batch that is whole first. Interrupted, it leaves all that
     was answered in the journal; killed, all but the last seconds.
     """
-    journal = Journal(lake, run_id)
-    desk = Desk(run_id, work.recipe(tagger), journal, watch)
     readers = Readers(work, batches, desk, tagger, decoders)
 
     def commit() -> None:
         nonlocal load_s
         for batch, taggings in desk.take_whole():
-            writer.commit_batch(lake, run_id, batch.batch_id, taggings, load_s=load_s)
+            writer.commit_batch(lake, desk.run_id, batch.batch_id, taggings, load_s=load_s)
             load_s = None
             for media in batch.objects:
-                journal.drop(media.media_id)
+                desk.journal.drop(media.media_id)
 
     def committing(stream: Iterable[Look]) -> Iterator[Look]:
         for item in stream:

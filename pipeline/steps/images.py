@@ -1,0 +1,72 @@
+"""What one image shows, for who waits for the answer. Its frame goes into the batch that the tagger works on next."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from pipeline.decode.worker import DecodeChild
+from pipeline.errors import MediaError
+from pipeline.model import Frame, FrameTags, MediaObject, MediaTags, TaggedFrame
+from pipeline.pictures import shrunk, thumbnail
+from pipeline.recipe import Recipe
+from pipeline.steps.footage import Footage
+from pipeline.steps.media_in_hand import MediaInHand
+from pipeline.steps.service import Fetched, Service
+from pipeline.taggers.base import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An image that was looked at. tagging: what the lake would keep of it. recipe: how it was looked at."""
+
+    tags: FrameTags
+    tagging: MediaTags
+    recipe: Recipe
+
+
+def look_at_image(service: Service, url: str, kinds: tuple[str, ...], run_id: str) -> Seen | None:
+    """What the image at a stranger's URL shows; None where it is a video. Takes a thread until the tagger has answered.
+
+    Raises MediaError for what can't be fetched, decoded or answered; UsageError for a URL that nobody may name.
+    """
+    tagger = service.tagger_of(kinds)
+    with service.fetched(url) as fetched:
+        opened = MediaInHand("", _as_stored(fetched), {})
+        service.watch(fetched.media.size_bytes)
+        with service.decoders.lend() as child:
+            frame = _decoded(service, fetched, opened, child)
+    if frame is None:
+        return None
+    image = shrunk(frame.image, tagger.identity.max_pixels or service.settings.max_pixels)
+    (answer,) = tagger.look([replace(frame, media_id=opened.object.media_id, image=image)])
+    assert isinstance(answer, Answer)
+    if answer.tags is None:
+        raise MediaError(answer.error_code or "tagger_refused", answer.detail)
+    picture = None
+    if tagger.looks and service.settings.thumbnails:
+        picture = thumbnail(image, width_px=service.settings.thumbnail_px)
+    opened.answered[0.0] = TaggedFrame(0.0, 0, answer.tags, thumbnail=picture)
+    opened.seen.add(0.0)
+    opened.model_s = answer.model_s
+    recipe = service.work_of(kinds).recipe(tagger)
+    return Seen(answer.tags, opened.tagging(run_id, recipe.recipe_id), recipe)
+
+
+def _as_stored(fetched: Fetched) -> MediaObject:
+    media = fetched.media
+    return media if media.uri == fetched.stored_uri else MediaObject(fetched.stored_uri, "", media.size_bytes)
+
+
+def _decoded(service: Service, fetched: Fetched, opened: MediaInHand, child: DecodeChild) -> Frame | None:
+    """The image as a frame; None for a video."""
+    began = time.monotonic()
+    with Footage(service.settings, fetched.store, fetched.media, fetched.folder, service.watch) as footage:
+        footage.open(child)
+        opened.copy, opened.info = footage.copy, footage.probe()
+        if opened.info.kind == "video":
+            return None
+        (frame,) = footage.frames(opened.info, None, footage.targets(opened.info, None, 1))
+        opened.copy, opened.decoder = footage.copy, child.decoder
+        opened.decode_s = time.monotonic() - began
+        return frame

@@ -1,0 +1,101 @@
+"""How a job ended, and what it found, read back from the lake."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pipeline.lake.catalog import Lake
+from pipeline.model import timecode
+from pipeline.steps.job import CANCELLED, MOST_ROWS, Row, State, Status
+from pipeline.steps.spool import Asked
+from pipeline.uris import media_id
+
+_RUN = "SELECT sources, recipe_id, request, epoch(started_at) FROM log.runs WHERE run_id = ? AND kind = 'job'"
+
+_END = """
+SELECT event, detail
+FROM log.run_events
+WHERE run_id = ? AND event IN ('finished', 'incomplete', 'cancelled')
+ORDER BY happened_at DESC
+LIMIT 1
+"""
+
+# What the run looked at, and of what it was asked for but found done already the latest good look under its recipe.
+_TAGGINGS = """
+SELECT tagging_id, uri, status, error_code, error
+FROM log.taggings
+WHERE run_id = $run OR (recipe_id = $recipe AND status IN ('ok', 'partial') AND media_id IN (SELECT unnest($media)))
+QUALIFY row_number() OVER (PARTITION BY media_id ORDER BY run_id = $run DESC, tagged_at DESC) = 1
+ORDER BY uri
+"""
+
+Trouble = tuple[str, str]
+"""(code, sentence)."""
+
+
+def history(lake: Lake, job_id: str) -> Status | None:
+    """A job as the lake knows it; None where it knows none of that id."""
+    run = _one(lake, _RUN, [job_id])
+    if run is None:
+        return None
+    sources, recipe_id, request, created_at = run
+    job = json.loads(request)["job"]
+    asked = Asked(
+        job["owner"],
+        tuple(sources),
+        tuple(job["kinds"]),
+        created_at,
+        custom_payload=job["custom_payload"],
+        webhook=job["webhook"],
+        batch=job["batch"],
+    )
+    end = _one(lake, _END, [job_id])
+    if end is None:
+        return Status(job_id, "PROCESSING", 0, [], asked)
+    event, detail = end[0], json.loads(end[1])
+    if event == "cancelled":
+        return Status(job_id, "FAILED", 100, [], asked, CANCELLED)
+    media = [media_id(source) for source in sources]
+    taggings = _all(lake, _TAGGINGS, {"run": job_id, "recipe": recipe_id, "media": media})
+    state, error = _outcome(event, detail, taggings)
+    return Status(job_id, state, 100, _rows(lake, asked, taggings), asked, error)
+
+
+def _outcome(event: str, detail: dict[str, Any], taggings: list[tuple[Any, ...]]) -> tuple[State, Trouble | None]:
+    """FAILED where nothing came of it, and why."""
+    if any(status in ("ok", "partial") for _, _, status, _, _ in taggings):
+        return "COMPLETED", None
+    troubles = [(code, sentence) for _, _, _, code, sentence in taggings]
+    troubles += [(code, sentence) for code, sentence in detail.get("refused") or ()]
+    if event == "incomplete":
+        troubles.append(("failed", detail.get("error") or "the job broke off"))
+    return ("FAILED", troubles[0]) if troubles else ("COMPLETED", None)
+
+
+def _rows(lake: Lake, asked: Asked, taggings: list[tuple[Any, ...]]) -> list[Row] | None:
+    ids = {"ids": [tagging[0] for tagging in taggings]}
+    uris = {tagging[0]: tagging[1] for tagging in taggings}
+    of_these = "WHERE tagging_id IN (SELECT unnest($ids))"
+    moments = _all(lake, f"SELECT tagging_id, timestamp_s FROM log.timestamps {of_these}", ids)
+    if len(moments) > MOST_ROWS:
+        return None
+    found: dict[tuple[str, float], Row] = {}
+    for tagging_id, moment in sorted(moments, key=lambda each: (uris[each[0]], each[1])):
+        place = {"media_url": uris[tagging_id]} if asked.batch else {}
+        found[tagging_id, moment] = {**place, "timestamp": timecode(moment), **{kind: [] for kind in asked.kinds}}
+    for kind in asked.kinds:
+        query = f"SELECT tagging_id, timestamp_s, label FROM log.{kind} {of_these}"
+        for tagging_id, moment, label in _all(lake, query, ids):
+            labels = found[tagging_id, moment][kind]
+            if label not in labels:
+                labels.append(label)
+    return list(found.values())
+
+
+def _one(lake: Lake, query: str, parameters: Any) -> tuple[Any, ...] | None:
+    return lake.transaction(lambda con: con.execute(query, parameters).fetchone())
+
+
+def _all(lake: Lake, query: str, parameters: Any) -> list[tuple[Any, ...]]:
+    return lake.transaction(lambda con: con.execute(query, parameters).fetchall())

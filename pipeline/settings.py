@@ -126,6 +126,10 @@ class Settings(BaseSettings):
     keys_file: str = Field(
         "~/.config/shotlog/keys.json", description="the keys of the HTTP API: hashes, for their owner's eyes alone"
     )
+    webhooks_file: str = Field(
+        "~/.config/shotlog/webhooks.toml", description="whom jobs can tell how they ended: URLs and secrets by name"
+    )
+    api_url: str = Field("", description="where the HTTP API is reached from outside (https://tags.example)")
     calls_a_minute: int = Field(600, ge=1, description="calls of the HTTP API that one key has a minute")
     jobs_a_key: int = Field(100, ge=1, description="jobs of the HTTP API that one key may have at a time")
     body_mb: int = Field(64, ge=1, description="the HTTP API takes no request that is longer")

@@ -26,6 +26,7 @@ class Wanted(BaseModel):
     model: Annotated[str | None, Field(max_length=500, description="As /v1/models lists it.")] = None
     use_scenes: Annotated[bool, Field(description="One frame of each shot of a video.")] = False
     custom_payload: Annotated[dict[str, Any] | None, Field(description="Handed back with every answer.")] = None
+    webhook: Annotated[str | None, Field(max_length=200, description="Who is told how a job ended, by name.")] = None
     store: Annotated[bool, Field(description="Whether the lake keeps what is found.")] = True
 
 

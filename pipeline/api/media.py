@@ -100,6 +100,7 @@ async def _started(
         created_at=time.time(),
         sampling="shots" if asked.use_scenes else None,
         custom_payload=asked.custom_payload,
+        webhook=asked.webhook,
         store=asked.store,
         batch=batch,
     )

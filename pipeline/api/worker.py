@@ -19,6 +19,7 @@ import uvicorn
 
 from pipeline.api.app import create_app
 from pipeline.errors import ShotlogError
+from pipeline.steps.deliveries import Deliveries
 from pipeline.steps.jobs import Jobs
 from pipeline.steps.recorder import Recorder
 from pipeline.steps.service import Service
@@ -36,7 +37,12 @@ def main(path: Path, parent_pid: int) -> None:
         if os.getppid() != parent_pid:
             sys.exit()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
-    with Service(json.load(sys.stdin)) as service, Recorder(service) as recorder, Jobs(service) as jobs:
+    with (
+        Service(json.load(sys.stdin)) as service,
+        Recorder(service) as recorder,
+        Deliveries(service) as deliveries,
+        Jobs(service, deliveries) as jobs,
+    ):
         app = create_app(service, recorder, jobs)
         path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX) as listening:

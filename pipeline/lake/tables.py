@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-FORMAT = 3
+FORMAT = 4
 """Version of the tables. A lake of a newer format is refused, one of an older is upgraded when it is written to."""
 
 _STRING, _FLOAT, _INT, _COUNT = pa.string(), pa.float64(), pa.int32(), pa.int64()
@@ -140,6 +140,18 @@ TABLES: dict[str, pa.Schema] = {
             ("committed_at", _TIME),
             ("load_s", _FLOAT),
             ("model_s", _FLOAT),
+        ]
+    ),
+    "deliveries": pa.schema(
+        [
+            ("message_id", _STRING),
+            ("run_id", _STRING),
+            ("endpoint", _STRING),
+            ("attempt", _INT),
+            ("status", _INT),
+            ("error", _STRING),
+            ("delivered", pa.bool_()),
+            ("tried_at", _TIME),
         ]
     ),
     "identity": pa.schema([("lake_id", _STRING), ("format", _INT), ("views", _STRING), ("written_at", _TIME)]),

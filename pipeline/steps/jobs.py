@@ -23,9 +23,11 @@ from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
 from pipeline.model import MediaObject
 from pipeline.steps.decoders import Decoders
+from pipeline.steps.deliveries import Deliveries
 from pipeline.steps.job import Job, Status
 from pipeline.steps.job_history import history
 from pipeline.steps.listing import begin_run, write_listing
+from pipeline.steps.notify import check_endpoint
 from pipeline.steps.plan import plan, plans_of, read_batch
 from pipeline.steps.publish import end_run
 from pipeline.steps.service import Service
@@ -46,8 +48,8 @@ KEPT_S = 86_400.0
 class Jobs:
     """All jobs of one server. Use it in a with statement; its methods suit many threads."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, service: Service, deliveries: Deliveries) -> None:
+        self._service, self._deliveries = service, deliveries
         self._live: dict[str, Job] = {}
         self._ended: OrderedDict[str, Status] = OrderedDict()
         self._lock = threading.Lock()
@@ -75,11 +77,13 @@ class Jobs:
     def create(self, asked: Asked) -> Job:
         """Returns once the job can't be lost.
 
-        Raises UsageError for a URL that nobody may name, TooManyError where the key has as many jobs as it may have,
-        LakeError.
+        Raises UsageError for a URL that nobody may name or an unknown webhook, TooManyError where the key has as many
+        jobs as it may have, LakeError.
         """
         with self._service.stores(asked.urls):
             pass  # what it refuses is refused now
+        if asked.webhook:
+            check_endpoint(self._service.settings, asked.webhook)
         most = self._service.settings.jobs_a_key
         with self._lock:
             if sum(job.asked.owner == asked.owner for job in self._live.values()) >= most:
@@ -143,8 +147,12 @@ class Jobs:
 
     def _try(self, job: Job) -> None:
         asked = job.asked
-        own = None if asked.store else str(self._spool.folder(job.job_id) / "lake")
+        own = self._own_lake(job)
         lake, trouble = self._service.lake(own), None
+        ended = history(lake, job.job_id)
+        if ended and ended.has_ended:  # by a server that was killed before it had tidied up
+            self._settle(job, ended)
+            return
         try:
             with self._service.stores(asked.urls) as stores:
                 lenient = {scheme: cast(Store, _Lenient(store, job)) for scheme, store in stores.items()}
@@ -154,9 +162,8 @@ class Jobs:
                     job.check()
         except (ShotlogError, MediaError) as error:
             trouble = error
-        if job.is_stopped:
-            return
-        self._end(job, lake, trouble)
+        if not job.is_stopped:
+            self._end(job, lake, trouble)
 
     def _carry_out(self, job: Job, work: Workplace, lake: Lake) -> None:
         run_id, tagger = job.job_id, self._service.tagger_of(job.asked.kinds)
@@ -177,10 +184,15 @@ class Jobs:
             writer.record_event(lake, job.job_id, "cancelled")
         else:
             end_run(lake, job.job_id, error=trouble, refused=job.refusals())
-        status = history(lake, job.job_id)
-        assert status
-        status = replace(status, asked=job.asked)
+        ended = history(lake, job.job_id)
+        assert ended
+        self._settle(job, ended)
+
+    def _settle(self, job: Job, ended: Status) -> None:
+        status = replace(ended, asked=job.asked)
         job.end(status)
+        if job.asked.webhook:
+            self._deliveries.put(job.job_id, job.asked.webhook, self._own_lake(job))
         with self._lock:
             self._ended[job.job_id] = status
             while len(self._ended) > REMEMBERED:
@@ -188,6 +200,10 @@ class Jobs:
             self._live.pop(job.job_id, None)
         if job.asked.store:
             self._spool.drop(job.job_id)
+
+    def _own_lake(self, job: Job) -> str | None:
+        """Where a job keeps what isn't for the server's lake."""
+        return None if job.asked.store else str(self._spool.folder(job.job_id) / "lake")
 
 
 class _Lenient:

@@ -1,0 +1,100 @@
+"""One try to tell a webhook endpoint how a job ended: the message comes from the lake, and the try is a row there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from pipeline import webhooks
+from pipeline.errors import unknown_name
+from pipeline.lake import writer
+from pipeline.lake.catalog import Lake
+from pipeline.settings import Settings
+from pipeline.steps.job_history import history
+from pipeline.uris import stored_uri
+from pipeline.webhooks import Attempt, Endpoint
+
+EVENT = "media.completed"
+
+_TRIES = """
+SELECT coalesce(max(attempt), 0), coalesce(bool_or(delivered OR status = 410), false)
+FROM log.deliveries
+WHERE run_id = ? AND endpoint = ?
+"""
+
+_ENDED_AT = """
+SELECT max(happened_at) FROM log.run_events WHERE run_id = ? AND event IN ('finished', 'incomplete', 'cancelled')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """attempts: how many there have been by now. settled: whether there need be no more."""
+
+    attempts: int
+    settled: bool
+
+
+def endpoints(settings: Settings) -> dict[str, Endpoint]:
+    """The endpoints set up on this machine, by name. Raises UsageError where their file can't be used."""
+    return webhooks.load_endpoints(Path(settings.webhooks_file).expanduser())
+
+
+def check_endpoint(settings: Settings, name: str) -> None:
+    """Raises UsageError where there is no such endpoint."""
+    if name not in (known := endpoints(settings)):
+        raise unknown_name("webhook", name, known, hint=f"(they are set up in {settings.webhooks_file})")
+
+
+def notify(settings: Settings, lake: Lake, client: httpx.Client, run_id: str, endpoint: str) -> Tried:
+    """Try once, unless it has arrived already. Whatever comes of it is in the lake when this returns."""
+    attempts, settled = lake.transaction(lambda con: con.execute(_TRIES, [run_id, endpoint]).fetchone()) or (0, False)
+    if settled:
+        return Tried(attempts, True)
+    attempt = _attempt(settings, lake, client, run_id, endpoint)
+    row = {
+        "message_id": message_id(run_id),
+        "run_id": run_id,
+        "endpoint": endpoint,
+        "attempt": attempts + 1,
+        "status": attempt.status,
+        "error": attempt.error,
+        "delivered": attempt.delivered,
+        "tried_at": datetime.now(UTC),
+    }
+    lake.transaction(lambda con: writer.insert(con, {"deliveries": [row]}))
+    return Tried(attempts + 1, attempt.delivered or attempt.unwanted)
+
+
+def message_id(run_id: str) -> str:
+    """The same for every try, so that a receiver knows a message that comes twice."""
+    return f"msg_{run_id}"
+
+
+def _attempt(settings: Settings, lake: Lake, client: httpx.Client, run_id: str, name: str) -> Attempt:
+    if (endpoint := endpoints(settings).get(name)) is None:
+        return Attempt(error=f"there is no endpoint '{name}'")
+    ended_at = lake.transaction(lambda con: con.execute(_ENDED_AT, [run_id]).fetchone())
+    assert ended_at
+    body = webhooks.message(EVENT, ended_at[0], _data(settings, lake, run_id))
+    return webhooks.deliver(client, endpoint, message_id(run_id), body)
+
+
+def _data(settings: Settings, lake: Lake, run_id: str) -> dict[str, Any]:
+    found = history(lake, run_id)
+    assert found
+    data: dict[str, Any] = {
+        "job_id": run_id,
+        "status": found.state.lower(),
+        "media_url": None if found.asked.batch else stored_uri(found.asked.urls[0]),
+        "results": found.results,
+        "custom_payload": found.asked.custom_payload,
+        "status_url": f"{settings.api_url.rstrip('/')}/v2/media/categories/{run_id}",
+    }
+    if found.error:
+        data["error"] = {"code": found.error[0], "message": found.error[1]}
+    return data

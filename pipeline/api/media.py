@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import PurePosixPath
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
 from pipeline.api.access import Caller, Tags
 from pipeline.api.chat import check_model
-from pipeline.api.jobs_contract import BatchRequest, CategoriesRequest, ImageAnswer, JobStarted, JobStatus, Wanted
+from pipeline.api.jobs_contract import (
+    BatchRequest,
+    CategoriesRequest,
+    ImageAnswer,
+    JobLine,
+    JobList,
+    JobStarted,
+    JobStatus,
+    Wanted,
+)
 from pipeline.api.problems import Problem, Told, type_of
 from pipeline.errors import MediaError, ShotlogError
-from pipeline.planning import VIDEO_SUFFIXES
 from pipeline.recipe import METADATA_KINDS
-from pipeline.steps.images import Seen, look_at_image
+from pipeline.steps.images import Seen, is_video_by_name, look_at_image
 from pipeline.steps.job import Status, labels
 from pipeline.steps.jobs import Jobs
 from pipeline.steps.recorder import Recorder
@@ -37,7 +43,7 @@ async def categories(asked: CategoriesRequest, request: Request, caller: Tags) -
     check_model(service, asked.model)
     kinds = _in_order(asked)
     try:
-        if not _is_video_by_name(asked.media_url):
+        if not is_video_by_name(asked.media_url):
             seen = await asyncio.wrap_future(service.submit(lambda: _seen(request, asked, kinds)))
             if seen:
                 return JSONResponse({"metadata": labels(kinds, seen.tags)})
@@ -58,6 +64,22 @@ async def batches(asked: BatchRequest, request: Request, caller: Tags) -> JSONRe
         return await _started(request, caller, asked, tuple(asked.media_urls), batch=True)
     except ShotlogError as error:
         raise Problem.of(error, param="media_urls") from error
+
+
+@router.get("/v2/media/jobs")
+async def jobs(
+    request: Request,
+    caller: Tags,
+    after: Annotated[str | None, Query(max_length=64, description="`next` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> JobList:
+    """This key's jobs, the newest first; of those with `store` false nobody keeps a list."""
+    known: Jobs = request.app.state.jobs
+    lines = await asyncio.to_thread(known.listed, _owner(caller), after, limit + 1)
+    page = [
+        JobLine(job_id=line.job_id, status=line.state, created_at=line.created_at.isoformat()) for line in lines[:limit]
+    ]
+    return JobList(jobs=page, next=page[-1].job_id if len(lines) > limit else None)
 
 
 @router.get("/v2/media/categories/{job_id}")
@@ -134,10 +156,3 @@ def _owner(caller: Caller) -> str | None:
 
 def _in_order(asked: Wanted) -> tuple[str, ...]:
     return tuple(kind for kind in METADATA_KINDS if kind in asked.metadata)
-
-
-def _is_video_by_name(url: str) -> bool:
-    try:
-        return PurePosixPath(urlsplit(url).path).suffix.lower() in VIDEO_SUFFIXES
-    except ValueError:
-        return False

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli import keys
+from pipeline.cli import keys, webhooks
 from pipeline.cli.output import RunDisplay, err, print_answer, print_json, print_rows, print_summary
 from pipeline.cli.serve import serve
 from pipeline.errors import ShotlogError, interruptible
@@ -209,6 +209,7 @@ def models(
 
 
 app.add_typer(keys.app, name="keys")
+app.add_typer(webhooks.app, name="webhooks")
 app.command()(serve)
 
 

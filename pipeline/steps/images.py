@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
 
 from pipeline.decode.worker import DecodeChild
 from pipeline.errors import MediaError
 from pipeline.model import Frame, FrameTags, MediaObject, MediaTags, TaggedFrame
 from pipeline.pictures import shrunk, thumbnail
+from pipeline.planning import VIDEO_SUFFIXES
 from pipeline.recipe import Recipe
 from pipeline.steps.footage import Footage
 from pipeline.steps.media_in_hand import MediaInHand
@@ -23,6 +26,14 @@ class Seen:
     tags: FrameTags
     tagging: MediaTags
     recipe: Recipe
+
+
+def is_video_by_name(url: str) -> bool:
+    """Whether a URL says that it is a video's: then nobody needs to wait until that is seen."""
+    try:
+        return PurePosixPath(urlsplit(url).path).suffix.lower() in VIDEO_SUFFIXES
+    except ValueError:
+        return False
 
 
 def look_at_image(service: Service, url: str, kinds: tuple[str, ...], run_id: str) -> Seen | None:

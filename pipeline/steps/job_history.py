@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pipeline.lake.catalog import Lake
@@ -30,8 +32,56 @@ QUALIFY row_number() OVER (PARTITION BY media_id ORDER BY run_id = $run DESC, ta
 ORDER BY uri
 """
 
+# As `_outcome` tells it, for many at once.
+_LIST = """
+WITH ended AS (
+    SELECT run_id, arg_max(event, happened_at) AS event, arg_max(detail, happened_at)::JSON AS detail
+    FROM log.run_events
+    WHERE event IN ('finished', 'incomplete', 'cancelled')
+    GROUP BY run_id
+),
+
+planned AS (
+    SELECT run_id, max((detail ->> 'unchanged')::INT - (detail ->> 'media')::INT) > 0 AS knew
+    FROM log.run_events
+    WHERE event = 'planned'
+    GROUP BY run_id
+),
+
+done AS (SELECT run_id, sum(ok + partial) AS good, sum(failed + skipped) AS bad FROM log.batches GROUP BY run_id)
+
+SELECT
+    run_id,
+    CASE
+        WHEN event IS NULL THEN 'PROCESSING'
+        WHEN event = 'cancelled' THEN 'FAILED'
+        WHEN good > 0 OR knew THEN 'COMPLETED'
+        WHEN bad > 0 OR event = 'incomplete' OR detail ->> 'refused' IS NOT NULL THEN 'FAILED'
+        ELSE 'COMPLETED'
+    END AS state,
+    started_at
+FROM log.runs
+LEFT JOIN ended USING (run_id)
+LEFT JOIN planned USING (run_id)
+LEFT JOIN done USING (run_id)
+WHERE kind = 'job'
+    AND ($owner IS NULL OR (request ->> '$.job.owner') = $owner)
+    AND ($after IS NULL OR (started_at, run_id) < (SELECT (started_at, run_id) FROM log.runs WHERE run_id = $after))
+ORDER BY started_at DESC, run_id DESC
+LIMIT $most
+"""
+
 Trouble = tuple[str, str]
 """(code, sentence)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One job in a list."""
+
+    job_id: str
+    state: State
+    created_at: datetime
 
 
 def history(lake: Lake, job_id: str) -> Status | None:
@@ -91,6 +141,12 @@ def _rows(lake: Lake, asked: Asked, taggings: list[tuple[Any, ...]]) -> list[Row
             if label not in labels:
                 labels.append(label)
     return list(found.values())
+
+
+def listed(lake: Lake, owner: str | None, after: str | None, most: int) -> list[Line]:
+    """Jobs, the newest first, from the one behind `after` on. owner: None for who may see all."""
+    parameters = {"owner": owner, "after": after, "most": most}
+    return [Line(*row) for row in _all(lake, _LIST, parameters)]
 
 
 def _one(lake: Lake, query: str, parameters: Any) -> tuple[Any, ...] | None:

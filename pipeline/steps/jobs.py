@@ -25,7 +25,7 @@ from pipeline.model import MediaObject
 from pipeline.steps.decoders import Decoders
 from pipeline.steps.deliveries import Deliveries
 from pipeline.steps.job import Job, Status
-from pipeline.steps.job_history import history
+from pipeline.steps.job_history import Line, history, listed
 from pipeline.steps.listing import begin_run, write_listing
 from pipeline.steps.notify import check_endpoint
 from pipeline.steps.plan import plan, plans_of, read_batch
@@ -110,6 +110,15 @@ class Jobs:
         if job:
             job.cancelled.set()
         return self.status(job_id, owner)
+
+    def listed(self, owner: str | None, after: str | None, most: int) -> list[Line]:
+        """The jobs that the lake keeps, the newest first, from the one behind `after` on."""
+        lines = self._clerk.submit(lambda: listed(self._service.lake(), owner, after, most)).result()
+        with self._lock:
+            live = {line.job_id: self._live[line.job_id] for line in lines if line.job_id in self._live}
+        return [
+            replace(line, state=live[line.job_id].status().state) if line.job_id in live else line for line in lines
+        ]
 
     def _enqueue(self, job: Job) -> Job:
         with self._lock:

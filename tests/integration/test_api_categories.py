@@ -212,3 +212,16 @@ def test_a_job_outlives_the_worker(served, http, url, lake):
     for job_id in job_ids:
         assert ended(http, job_id)["status"] == "COMPLETED"
         assert lake.execute("SELECT count(*) FROM log.taggings WHERE run_id = ?", [job_id]).fetchone()[0] <= 1
+
+
+def test_jobs_are_listed_page_by_page_the_newest_first(served, http, url):
+    with served.client(served.key("tag")) as client:
+        job_ids = [post(client, url("bikes.mp4")).json()["job_id"] for _ in range(3)]
+        assert {ended(client, job_id)["status"] for job_id in job_ids} == {"COMPLETED"}
+        first = client.get("/v2/media/jobs", params={"limit": 2}).json()
+        second = client.get("/v2/media/jobs", params={"limit": 2, "after": first["next"]}).json()
+        assert [line["job_id"] for line in first["jobs"] + second["jobs"]] == job_ids[::-1]
+        assert {line["status"] for line in first["jobs"]} == {"COMPLETED"}
+        assert second["next"] is None
+    ids = [line["job_id"] for line in http.get("/v2/media/jobs", params={"limit": 100}).json()["jobs"]]
+    assert not set(ids) & set(job_ids)

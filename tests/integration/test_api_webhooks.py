@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import signal
+import subprocess
 import threading
 from dataclasses import dataclass, field
 
@@ -16,7 +17,7 @@ from werkzeug import Response
 
 import pipeline
 from demo.services import wait_until
-from tests.integration.serving import serving
+from tests.integration.serving import COMMAND, serving
 from tests.integration.test_api_categories import ended
 from tests.media import media
 
@@ -43,7 +44,9 @@ class Receiver:
 
     def about(self, job_id, delivered=True):
         with self.lock:
-            return [one for one in self.came if one["data"]["job_id"] == job_id and (one["status"] == 204) == delivered]
+            return [
+                one for one in self.came if one["data"].get("job_id") == job_id and (one["status"] == 204) == delivered
+            ]
 
     def arrived(self, job_id):
         return wait_until("the message", lambda: self.about(job_id) or None, seconds=60)
@@ -113,7 +116,7 @@ def test_a_receiver_that_is_down_hears_later(begun, receiver):
     job_id = begun(store=False)
     receiver.arrived(job_id)
     assert [one["status"] for one in receiver.about(job_id, delivered=False)] == [503, 500]
-    assert {one["id"] for one in receiver.came if one["data"]["job_id"] == job_id} == {f"msg_{job_id}"}
+    assert {one["id"] for one in receiver.came if one["data"].get("job_id") == job_id} == {f"msg_{job_id}"}
 
 
 def test_a_message_outlives_the_worker(http, begun, receiver, served):
@@ -132,3 +135,30 @@ def test_an_unknown_webhook_is_refused(http, receiver):
     answer = http.post("/v2/media/categories", json={"media_url": url, "metadata": ["tags"], "webhook": "nwes"})
     assert answer.status_code == 422
     assert "did you mean news?" in answer.json()["error"]["message"]
+
+
+def command(served, *arguments):
+    return subprocess.run([*COMMAND, "webhooks", *arguments], env=served.env, capture_output=True, text=True)
+
+
+def test_the_command_line_shows_and_tries_messages(http, begun, receiver, served):
+    job_id = begun()
+    ended(http, job_id)
+    receiver.arrived(job_id)
+    rows = {row["run_id"]: row for row in json.loads(command(served, "list", "--format", "json").stdout)}
+    assert (rows[job_id]["state"], rows[job_id]["endpoint"], rows[job_id]["attempts"]) == ("arrived", "news", 1)
+    again = command(served, "retry", job_id, "--format", "json")
+    assert json.loads(again.stdout) == {"run_id": job_id, "endpoint": "news", "delivered": True, "attempts": 1}
+    unknown = command(served, "retry", "0" * 32)
+    assert (unknown.returncode, "there is no job" in unknown.stderr) == (2, True)
+
+
+def test_the_command_line_tries_an_endpoint(receiver, served):
+    receiver.statuses[:] = []
+    before = len(receiver.came)
+    assert command(served, "test", "news").returncode == 0
+    assert [one["event_type"] for one in receiver.came[before:]] == ["shotlog.test"]
+    receiver.statuses[:] = [500]
+    refused = command(served, "test", "news")
+    assert (refused.returncode, "HTTP 500" in refused.stderr) == (3, True)
+    assert command(served, "test", "nwes").returncode == 2

@@ -131,12 +131,22 @@ class Settings(BaseSettings):
     )
     api_url: str = Field("", description="where the HTTP API is reached from outside (https://tags.example)")
     calls_a_minute: int = Field(600, ge=1, description="calls of the HTTP API that one key has a minute")
+    jobs: Literal["here", "airflow"] = Field(
+        "here",
+        description="who carries out jobs of the HTTP API: the server's worker process, or Airflow's DAG tag_media",
+    )
+    airflow_url: str | None = Field(None, description="Airflow's API server, with jobs = airflow")
+    airflow_user: str | None = Field(None, description="who begins runs there (default: nobody, where it lets all in)")
+    airflow_password: SecretStr | None = Field(None, description="their password; never kept")
     jobs_a_key: int = Field(100, ge=1, description="jobs of the HTTP API that one key may have at a time")
     body_mb: int = Field(64, ge=1, description="the HTTP API takes no request that is longer")
     ask_media: int = Field(20, ge=1, description="images and videos in one request to the HTTP API")
     fetch_mb: int = Field(512, ge=1, description="the HTTP API fetches no larger image or video for a caller")
     fetch_allow_hosts: Names = Field(
         (), description="host:port of servers inside the network that callers of the HTTP API may name URLs of"
+    )
+    guard_urls: bool = Field(
+        False, description="refuse http(s) sources that lead into the network, but for fetch_allow_hosts"
     )
     cors_origins: Names = Field((), description="web pages (https://app.example) that may call the HTTP API")
     format: OutputFormat = Field("table", description="how answers are printed on stdout: table, csv or json")
@@ -214,6 +224,7 @@ def form() -> dict[str, dict[str, Any]]:
         "limit": {"type": ["null", "integer"], "minimum": 1},
         "retag": {"type": ["null", "boolean"]},
         "retry_failed": {"type": ["null", "boolean"]},
+        "guard_urls": {"type": ["null", "boolean"]},
     }
     return {name: {**how, "description": Settings.model_fields[name].description} for name, how in fields.items()}
 

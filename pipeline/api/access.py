@@ -123,4 +123,5 @@ def caller(needed: str) -> Callable[..., Awaitable[Caller]]:
 
 
 Asker = Annotated[Caller, Depends(caller("ask"))]
+Admin = Annotated[Caller, Depends(caller("admin"))]
 Tags = Annotated[Caller, Depends(caller("tag"))]

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from pipeline.api import access
 from pipeline.api.access import Access, Doorman, path_of
 from pipeline.api.body import BodyLimit
+from pipeline.api.calls import Calls
 from pipeline.api.events import Closing
 from pipeline.api.keeper import Worker
 from pipeline.api.problems import BUSY_S, Problem
@@ -50,7 +51,8 @@ class Gate:
                 allow_headers=["*"],
                 expose_headers=["Retry-After"],
             )
-        self._app = Told(app)
+        self._calls = Calls()
+        self._app = Told(app, self._calls)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -62,7 +64,8 @@ class Gate:
             response = JSONResponse({"status": "ok"})
         else:
             try:
-                response = await self._passed_on(scope, receive)
+                asks = self._measured(scope) if path_of(scope) == "/metrics" else self._passed_on(scope, receive)
+                response = await asks
             except ShotlogError as error:
                 response = Problem.of(error).response()
             except httpx.InvalidURL:
@@ -73,6 +76,14 @@ class Gate:
                 ).response()
         if response is not None:  # else whoever asked has gone
             await response(scope, receive, send)
+
+    async def _measured(self, scope: Scope) -> Response:
+        """What the worker counts, and what the gate does."""
+        answer = await self._send(scope, b"")
+        text = await answer.aread()
+        if answer.status_code == 200:
+            text += self._calls.text()
+        return Response(text, answer.status_code, media_type=answer.headers["content-type"])
 
     async def _passed_on(self, scope: Scope, receive: Receive) -> Response | None:
         body = await _body(receive)

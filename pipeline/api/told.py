@@ -9,6 +9,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.api.access import path_of
+from pipeline.api.calls import Calls
 
 _log = logging.getLogger("shotlog.api")
 
@@ -22,10 +23,10 @@ _NOTHING_ELSE = "default-src 'none'"
 
 
 class Told:
-    """Adds the headers, and logs key, method, path, status and time when an answer has begun."""
+    """Adds the headers, logs key, method, path, status and time when an answer has begun, and counts it."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, calls: Calls) -> None:
+        self._app, self._calls = app, calls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -38,9 +39,10 @@ class Told:
                 headers.update(_HEADERS)
                 if path_of(scope) != "/docs":  # whose page loads its scripts from elsewhere
                     headers["Content-Security-Policy"] = _NOTHING_ELSE
-                key, ms = scope.get("state", {}).get("key"), 1000 * (time.perf_counter() - began)
+                key, took_s = scope.get("state", {}).get("key"), time.perf_counter() - began
                 asked = f"{scope['method']} {path_of(scope)}"
-                _log.info("%s %r %d %.0f ms", key.name if key else "-", asked, message["status"], ms)
+                _log.info("%s %r %d %.0f ms", key.name if key else "-", asked, message["status"], 1000 * took_s)
+                self._calls.count(scope["method"], path_of(scope), message["status"], took_s)
             await send(message)
 
         return await self._app(scope, receive, told)

@@ -13,6 +13,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+import time
 from pathlib import Path
 
 import uvicorn
@@ -23,8 +25,11 @@ from pipeline.steps.deliveries import Deliveries
 from pipeline.steps.jobs import Jobs
 from pipeline.steps.recorder import Recorder
 from pipeline.steps.service import Service
+from pipeline.steps.spool import Spool
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+_LOOK_EVERY_S = 1.0
 
 END_S = 5
 """What answers that are being given have left once it is told to end."""
@@ -39,18 +44,34 @@ def main(path: Path, parent_pid: int) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     with (
         Service(json.load(sys.stdin)) as service,
-        Recorder(service) as recorder,
+        Spool(spool_folder(service)) as spool,
+        Recorder(service, spool) as recorder,
         Deliveries(service) as deliveries,
-        Jobs(service, deliveries) as jobs,
+        Jobs(service, spool, deliveries) as jobs,
     ):
-        app = create_app(service, recorder, jobs)
+        app = create_app(service, recorder, jobs, deliveries)
         path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(str(path))  # its folder is its user's alone
             config = uvicorn.Config(
                 app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=END_S
             )
-            uvicorn.Server(config).run(sockets=[listening])
+            server = uvicorn.Server(config)
+            threading.Thread(target=_end_with, args=(service, server), name="watch", daemon=True).start()
+            server.run(sockets=[listening])
+
+
+def _end_with(service: Service, server: uvicorn.Server) -> None:
+    """Make way for another process once the tagger has given up."""
+    while not service.is_broken:
+        time.sleep(_LOOK_EVERY_S)
+    logging.getLogger("shotlog.api").error("the tagger has given up: another worker process is to try")
+    server.should_exit = True
+
+
+def spool_folder(service: Service) -> Path:
+    """Where this machine's servers of this lake keep what they have in hand."""
+    return Path.home() / ".local" / "share" / "shotlog" / f"{service.lake().lake_id}.jobs"
 
 
 if __name__ == "__main__":

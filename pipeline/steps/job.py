@@ -53,6 +53,10 @@ class Job:
         self._refused: list[tuple[str, str]] = []
         self._error: tuple[str, str] | None = None
 
+    @property
+    def state(self) -> State:
+        return self._state
+
     def begin(self) -> None:
         """Raises Cancelled."""
         self.check()
@@ -71,6 +75,10 @@ class Job:
         """The tagger, but looking with it raises Cancelled once the job is to be left off."""
         return cast(Tagger, _Heeding(tagger, self.check))
 
+    def wait(self, seconds: float) -> None:
+        """Or until it is cancelled."""
+        self.cancelled.wait(seconds)
+
     def check(self) -> None:
         """Raises Cancelled where the job is to be left off."""
         if self.cancelled.is_set() or self._stopped.is_set():
@@ -80,6 +88,12 @@ class Job:
         """So many media are to do, and the desk knows of those in hand."""
         with self._lock:
             self._desk, self._media = desk, media
+
+    def far(self, fraction: float, found: list[Row]) -> None:
+        """So much of it is done, and this found, as the lake and the journal of others tell."""
+        with self._lock:
+            self._percent = max(self._percent, min(99, int(100 * fraction)))
+            self._rows = found
 
     def media_ended(self, tagging: MediaTags) -> None:
         with self._lock:

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.lake.catalog import Lake
+from pipeline.lake.journal import Journal
 from pipeline.model import timecode
-from pipeline.steps.job import CANCELLED, MOST_ROWS, Row, State, Status
+from pipeline.steps.job import CANCELLED, MOST_ROWS, Row, State, Status, rows
 from pipeline.steps.spool import Asked
 from pipeline.uris import media_id
 
@@ -70,6 +71,8 @@ WHERE kind = 'job'
 ORDER BY started_at DESC, run_id DESC
 LIMIT $most
 """
+
+_MEDIA = "SELECT max((detail ->> 'media')::BIGINT) FROM log.run_events WHERE run_id = ? AND event = 'planned'"
 
 Trouble = tuple[str, str]
 """(code, sentence)."""
@@ -141,6 +144,21 @@ def _rows(lake: Lake, asked: Asked, taggings: list[tuple[Any, ...]]) -> list[Row
             if label not in labels:
                 labels.append(label)
     return list(found.values())
+
+
+def so_far(lake: Lake, job_id: str, asked: Asked) -> tuple[float, list[Row]]:
+    """How much of a planned job is done, 0 to 1, and what was found, by the lake and the journal."""
+    planned = _one(lake, _MEDIA, [job_id])
+    if not planned or not planned[0]:
+        return 0.0, []
+    done = _all(lake, "SELECT tagging_id, uri FROM log.taggings WHERE run_id = ? ORDER BY uri", [job_id])
+    found = _rows(lake, asked, done) or []
+    ended = len(done)
+    for entry in Journal(lake, job_id).entries():
+        ended += entry.finished is not None
+        uri = entry.finished.object.uri if entry.finished else ""
+        found += rows(asked, uri, entry.frames)
+    return min(1.0, ended / planned[0]), found
 
 
 def listed(lake: Lake, owner: str | None, after: str | None, most: int) -> list[Line]:

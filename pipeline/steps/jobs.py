@@ -10,22 +10,22 @@ import logging
 import threading
 import time
 import uuid
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Self, cast
 
-from pipeline.errors import Cancelled, MediaError, ShotlogError, StoreError, TooManyError
+from pipeline.errors import Cancelled, MediaError, ShotlogError, StoreError, TaggerError, TooManyError
 from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
 from pipeline.model import MediaObject
+from pipeline.steps.airflow import DAG, Airflow
 from pipeline.steps.decoders import Decoders
 from pipeline.steps.deliveries import Deliveries
 from pipeline.steps.job import Job, Status
-from pipeline.steps.job_history import Line, history, listed
+from pipeline.steps.job_history import Line, history, listed, so_far
 from pipeline.steps.listing import begin_run, write_listing
 from pipeline.steps.notify import check_endpoint
 from pipeline.steps.plan import plan, plans_of, read_batch
@@ -41,6 +41,17 @@ _log = logging.getLogger("shotlog.api")
 REMEMBERED = 1000
 """Jobs that have ended and are still answered from memory."""
 
+FOLLOWED = 32
+"""Runs of Airflow's that are looked after at a time."""
+
+MOST_STARTS = 20
+"""A job that takes the worker process with it each time isn't begun for ever."""
+
+LOOK_EVERY_S = 2.0
+
+SWEEP_S = 60.0
+"""How long results that the lake doesn't keep stay after they were fetched: an answer may be lost on its way."""
+
 KEPT_S = 86_400.0
 """How long results live that the lake doesn't keep."""
 
@@ -48,25 +59,29 @@ KEPT_S = 86_400.0
 class Jobs:
     """All jobs of one server. Use it in a with statement; its methods suit many threads."""
 
-    def __init__(self, service: Service, deliveries: Deliveries) -> None:
-        self._service, self._deliveries = service, deliveries
+    def __init__(self, service: Service, spool: Spool, deliveries: Deliveries) -> None:
+        self._service, self._spool, self._deliveries = service, spool, deliveries
         self._live: dict[str, Job] = {}
         self._ended: OrderedDict[str, Status] = OrderedDict()
-        self._lock = threading.Lock()
-        workers = service.settings.workers
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="job")
+        self._fetched: dict[str, float] = {}
+        self._lock, self._over = threading.Lock(), threading.Event()
+        self._airflow = Airflow(service.settings) if service.settings.jobs == "airflow" else None
+        at_once = FOLLOWED if self._airflow else service.settings.workers
+        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="job")
+        self._sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
         self._clerk = ThreadPoolExecutor(1, thread_name_prefix="clerk")  # has a connection to the lake of its own
 
     def __enter__(self) -> Self:
-        self._spool = Spool(Path.home() / ".local" / "share" / "shotlog" / f"{self._service.lake().lake_id}.jobs")
-        for job_id, asked in self._spool.all():
+        for job_id, asked in self._spool.jobs():
             if self._clerk.submit(self._is_known, job_id, asked).result():
                 self._enqueue(Job(job_id, asked))
             else:  # its id never went out
                 self._spool.drop(job_id)
+        self._sweeper.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self._over.set()
         with self._lock:
             live = list(self._live.values())
         for job in live:
@@ -99,7 +114,11 @@ class Jobs:
         with self._lock:
             job, ended = self._live.get(job_id), self._ended.get(job_id)
         found = job.status() if job else ended or self._clerk.submit(self._from_lake, job_id).result()
-        return found if found and owner in (None, found.asked.owner) else None
+        if found is None or owner not in (None, found.asked.owner):
+            return None
+        if found.has_ended and not found.asked.store:
+            self._fetched.setdefault(job_id, time.time())
+        return found
 
     def cancel(self, job_id: str, owner: str | None) -> Status | None:
         """End a job. None as `status`; one that has ended stays as it is."""
@@ -110,6 +129,11 @@ class Jobs:
         if job:
             job.cancelled.set()
         return self.status(job_id, owner)
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs are in which state, of those that haven't ended."""
+        with self._lock:
+            return dict(Counter(job.state for job in self._live.values()))
 
     def listed(self, owner: str | None, after: str | None, most: int) -> list[Line]:
         """The jobs that the lake keeps, the newest first, from the one behind `after` on."""
@@ -155,14 +179,18 @@ class Jobs:
             _log.error("job %s can't be ended: %s", job.job_id, error, exc_info=error)
 
     def _try(self, job: Job) -> None:
-        asked = job.asked
-        own = self._own_lake(job)
-        lake, trouble = self._service.lake(own), None
+        with self._service.lake_at(self._own_lake(job)) as lake:
+            self._try_in(lake, job)
+
+    def _try_in(self, lake: Lake, job: Job) -> None:
+        asked, trouble = job.asked, None
         ended = history(lake, job.job_id)
         if ended and ended.has_ended:  # by a server that was killed before it had tidied up
             self._settle(job, ended)
             return
         try:
+            if self._spool.start(job.job_id) > MOST_STARTS:
+                raise TaggerError(f"work on it was begun {MOST_STARTS} times, and the worker process died each time")
             with self._service.stores(asked.urls) as stores:
                 lenient = {scheme: cast(Store, _Lenient(store, job)) for scheme, store in stores.items()}
                 with self._work(asked, lenient) as work:
@@ -171,12 +199,15 @@ class Jobs:
                     job.check()
         except (ShotlogError, MediaError) as error:
             trouble = error
-        if not job.is_stopped:
+        if not job.is_stopped and not self._service.is_broken:  # else the next worker process goes on with it
             self._end(job, lake, trouble)
 
     def _carry_out(self, job: Job, work: Workplace, lake: Lake) -> None:
         run_id, tagger = job.job_id, self._service.tagger_of(job.asked.kinds)
         job.begin()
+        if self._airflow and job.asked.store:  # what isn't to be stored can't leave this machine
+            self._follow(self._airflow, job, work, lake)
+            return
         plans = plans_of(lake, run_id)
         if not plans:
             write_listing(work, lake, run_id)
@@ -188,10 +219,28 @@ class Jobs:
             batches = (read_batch(lake, run_id, batch_id) for batch_id in left)
             look_at(work, lake, desk, batches, job.heeded_by(tagger), decoders)
 
+    def _follow(self, airflow: Airflow, job: Job, work: Workplace, lake: Lake) -> None:
+        """Let Airflow carry it out, and look now and then how far it is."""
+        chosen = work.settings
+        conf = {name: getattr(chosen, name) for name in ("tagger", "metadata", "sampling", "retag")}
+        conf |= {"sources": list(job.asked.urls), "lake": work.lake_uri, "guard_urls": True}
+        airflow.begin(job.job_id, conf)
+        while (state := airflow.state(job.job_id)) in ("queued", "running"):
+            try:
+                job.check()
+            except Cancelled:
+                if not job.is_stopped:
+                    airflow.stop(job.job_id)
+                raise
+            job.far(*so_far(lake, job.job_id, job.asked))
+            job.wait(LOOK_EVERY_S)
+        if state == "failed":
+            raise TaggerError(f"run {job.job_id} of Airflow's {DAG} failed: its tasks' logs say why")
+
     def _end(self, job: Job, lake: Lake, trouble: Exception | None) -> None:
         if isinstance(trouble, Cancelled):
             writer.record_event(lake, job.job_id, "cancelled")
-        else:
+        elif trouble or not self._airflow or not job.asked.store:  # else Airflow's last task has recorded it
             end_run(lake, job.job_id, error=trouble, refused=job.refusals())
         ended = history(lake, job.job_id)
         assert ended
@@ -200,15 +249,34 @@ class Jobs:
     def _settle(self, job: Job, ended: Status) -> None:
         status = replace(ended, asked=job.asked)
         job.end(status)
-        if job.asked.webhook:
-            self._deliveries.put(job.job_id, job.asked.webhook, self._own_lake(job))
         with self._lock:
             self._ended[job.job_id] = status
             while len(self._ended) > REMEMBERED:
                 self._ended.popitem(last=False)
             self._live.pop(job.job_id, None)
+        if job.asked.webhook:
+            self._deliveries.put(job.job_id, job.asked.webhook, self._own_lake(job), lambda: self._let_go(job))
+        else:
+            self._let_go(job)
+
+    def _let_go(self, job: Job) -> None:
+        """Nobody waits for it any more; but what the lake doesn't keep stays for who asks."""
         if job.asked.store:
             self._spool.drop(job.job_id)
+
+    def _sweep(self) -> None:
+        """Drop results that the lake doesn't keep: a while after somebody has fetched them, or a day old."""
+        while not self._over.wait(SWEEP_S):
+            now = time.time()
+            for job_id, asked in list(self._spool.jobs()):
+                fetched = self._fetched.get(job_id, now)
+                if not asked.store and (now > fetched + SWEEP_S or now > asked.created_at + KEPT_S):
+                    with self._lock:
+                        if job_id in self._live:
+                            continue
+                        self._ended.pop(job_id, None)
+                        self._fetched.pop(job_id, None)
+                    self._spool.drop(job_id)
 
     def _own_lake(self, job: Job) -> str | None:
         """Where a job keeps what isn't for the server's lake."""

@@ -16,6 +16,7 @@ from pipeline.recipe import Recipe
 from pipeline.steps.listing import begin_run, make_run_id
 from pipeline.steps.plan import clear_work
 from pipeline.steps.service import Service
+from pipeline.steps.spool import Spool
 
 _log = logging.getLogger("shotlog.api")
 
@@ -29,8 +30,8 @@ class Recorder:
     Entered, it commits what a server that died has left in its journal.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, service: Service, spool: Spool) -> None:
+        self._service, self._spool = service, spool
         self.run_id = f"serve-{make_run_id(None)}"
         self._waiting: list[MediaTags] = []
         self._known: set[str] = set()
@@ -40,8 +41,9 @@ class Recorder:
 
     def __enter__(self) -> Self:
         lake = self._service.lake()
-        for run_id in _unended(lake):
+        for run_id in self._spool.former_runs():
             _take_over(lake, run_id)
+        self._spool.begin_run(self.run_id)
         begin_run(self._service.work, lake, self.run_id, kind="serve")
         self._journal = Journal(lake, self.run_id)
         self._thread.start()
@@ -58,6 +60,10 @@ class Recorder:
         self._journal.keep(Entry(tagging.tagging_id, tagging.object.etag, recipe.recipe_id, tagging.frames, tagging))
         with self._lock:
             self._waiting.append(tagging)
+
+    def waiting(self) -> int:
+        """How many are not in the lake yet."""
+        return len(self._waiting)
 
     def _tell(self, recipe: Recipe) -> None:
         """Write a recipe into the lake before anything made by it."""
@@ -94,15 +100,6 @@ class Recorder:
         self._batches += 1
         for tagging in taggings:
             self._journal.drop(tagging.tagging_id)
-
-
-def _unended(lake: Lake) -> list[str]:
-    query = """
-        SELECT run_id
-        FROM log.runs
-        WHERE kind = 'serve' AND run_id NOT IN (SELECT run_id FROM log.run_events WHERE event IN ('finished', 'died'))
-    """
-    return [row[0] for row in lake.transaction(lambda con: con.execute(query).fetchall())]
 
 
 def _take_over(lake: Lake, run_id: str) -> None:

@@ -9,7 +9,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -21,16 +21,11 @@ from pipeline.steps.scratch import scratch_folder
 from pipeline.steps.workplace import Workplace
 from pipeline.store import open_store, resolve_uri, scheme_of
 from pipeline.store.base import Store
-from pipeline.store.guard import MAX_REDIRECTS, GuardedTransport
-from pipeline.store.http import HttpStore
 from pipeline.taggers import open_tagger
 from pipeline.taggers.shared import SharedTagger
 from pipeline.uris import stored_uri
 
 T = TypeVar("T")
-
-FETCH_S = 120.0
-"""All of one media object has to come in this time: a thread waits for it."""
 
 _DATA_URL = re.compile(r"data:image/[\w.+-]{1,80}(;[\w=-]{1,80}){0,8};base64,", re.ASCII)
 
@@ -74,6 +69,11 @@ class Service:
         for tagger in self._taggers.values():
             tagger.__exit__(*exc)
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether a tagger has given up: nothing mends that but another process."""
+        return any(tagger.has_given_up for tagger in list(self._taggers.values()))
+
     def tagger_of(self, kinds: tuple[str, ...]) -> SharedTagger:
         """Who fills these metadata kinds. A model is asked for no others; who sees all at once needs no telling."""
         with self._loading:
@@ -99,13 +99,21 @@ class Service:
         )
         return replace(self.work, settings=own)
 
-    def lake(self, uri: str | None = None) -> Lake:
-        """This thread's own connection to the lake, or to another one; it is made where there is none."""
-        lakes: dict[str, Lake] = self._lakes.__dict__
-        if (uri := uri or self.work.lake_uri) not in lakes:
-            catalog = self.settings.catalog if uri == self.work.lake_uri else None
-            lakes[uri] = open_lake(uri, self.work.store(uri), catalog=catalog, create=True, read_only=False)
-        return lakes[uri]
+    def lake(self) -> Lake:
+        """This thread's own connection to the server's lake, which is made where there is none."""
+        if not hasattr(self._lakes, "own"):
+            self._lakes.own = self.work.lake(create=True, read_only=False)
+        lake: Lake = self._lakes.own
+        return lake
+
+    @contextmanager
+    def lake_at(self, folder: str | None) -> Iterator[Lake]:
+        """The lake in a folder, for as long as the block lasts; None: the server's."""
+        if folder is None:
+            yield self.lake()
+        else:
+            with closing(open_lake(folder, open_store(folder), catalog=None, create=True, read_only=False)) as lake:
+                yield lake
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
         """Do something with media in a thread of the service's own: as many at a time as there are workers."""
@@ -151,8 +159,7 @@ class Service:
                 )
         with ExitStack() as leaving:
             if webs:
-                guard = GuardedTransport(self.settings.fetch_allow_hosts, within_s=FETCH_S)
-                web = HttpStore(tuple(webs), transport=guard, max_redirects=MAX_REDIRECTS)
+                web = self.work.guarded(webs)
                 leaving.callback(web.close)
                 stores |= {"http": web, "https": web}
             yield stores

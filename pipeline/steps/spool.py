@@ -1,14 +1,21 @@
-"""What jobs were asked for, word for word, until they have ended: a URL's signature isn't for the lake."""
+"""What one server has in hand, on its own disk: jobs as they were asked for, word for word, for a URL's signature isn't
+for the lake; and the name of its own run. A server that starts takes up what those that died have left.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Self
+
+_LOCK, _RUN, _REQUEST = "lock", "run", "request.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,36 +38,87 @@ class Asked:
 
 
 class Spool:
-    """A folder of such requests that only its user can look into: one of its own for each job, by the job's id."""
+    """Folders that only their user can look into. Use it in a with statement: each is held by one living server.
+
+    A server makes one of its own, and holds those that nobody holds any more as long as something is left in them.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
-        self._folder = folder
+        self._folder, self._leaving = folder, ExitStack()
+        self._held: list[Path] = []
+
+    def __enter__(self) -> Self:
+        taken = (self._folder / str(number) for number in count())
+        self._held = [next(slot for slot in taken if self._hold(slot))]
+        self._held += [slot for slot in sorted(self._folder.iterdir()) if slot not in self._held and self._hold(slot)]
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._leaving.close()
+
+    def _hold(self, slot: Path) -> bool:
+        slot.mkdir(mode=0o700, exist_ok=True)
+        lock: IO[str] = (slot / _LOCK).open("a")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            return False
+        self._leaving.callback(lock.close)
+        return True
+
+    def former_runs(self) -> list[str]:
+        """The own runs of servers that died."""
+        return [path.read_text("utf-8") for slot in self._held if (path := slot / _RUN).exists()]
+
+    def begin_run(self, run_id: str) -> None:
+        """Note this server's own run, and forget the former ones."""
+        _write(self._held[0] / _RUN, run_id)
+        for slot in self._held[1:]:
+            (slot / _RUN).unlink(missing_ok=True)
 
     def put(self, job_id: str, asked: Asked) -> None:
         """Returns once it is on disk."""
-        folder = self.folder(job_id)
+        folder = self._held[0] / job_id
         folder.mkdir(mode=0o700)
-        part = folder / "request.part"
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(asdict(asked), file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(folder / "request.json")
+        _write(folder / _REQUEST, json.dumps(asdict(asked)))
 
-    def all(self) -> Iterator[tuple[str, Asked]]:
+    def jobs(self) -> Iterator[tuple[str, Asked]]:
         """(job id, what it was asked for), oldest first."""
-        found = []
-        for path in self._folder.glob("*/request.json"):
-            told = json.loads(path.read_text("utf-8"))
-            found.append(
-                (path.parent.name, Asked(**{**told, "urls": tuple(told["urls"]), "kinds": tuple(told["kinds"])}))
-            )
+        found = [(path.parent.name, _read(path)) for slot in self._held for path in slot.glob(f"*/{_REQUEST}")]
         yield from sorted(found, key=lambda each: each[1].created_at)
 
+    def start(self, job_id: str) -> int:
+        """Note that work on a job begins; returns how often it has begun by now."""
+        path = self.folder(job_id) / "starts"
+        starts = 1 + (int(path.read_text()) if path.exists() else 0)
+        path.write_text(str(starts))
+        return starts
+
     def folder(self, job_id: str) -> Path:
-        return self._folder / job_id
+        """A job's own folder, which goes with it."""
+        there = (slot / job_id for slot in self._held if (slot / job_id).is_dir())
+        return next(there, self._held[0] / job_id)
 
     def drop(self, job_id: str) -> None:
-        shutil.rmtree(self.folder(job_id), ignore_errors=True)
+        folder = self.folder(job_id)
+        with suppress(FileNotFoundError):
+            (folder / _REQUEST).unlink()  # first: without it the rest is nothing
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def _read(path: Path) -> Asked:
+    told = json.loads(path.read_text("utf-8"))
+    return Asked(**{**told, "urls": tuple(told["urls"]), "kinds": tuple(told["kinds"])})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline import context, decode, sampling, shots
 from pipeline.errors import UsageError, unknown_name
@@ -17,6 +17,16 @@ from pipeline.store.base import Store
 from pipeline.taggers import open_tagger
 from pipeline.taggers.base import Tagger
 from pipeline.uris import stored_uri
+
+if TYPE_CHECKING:
+    from pipeline.store.http import HttpStore
+
+
+_NOBODYS = ("openai_api_key", "airflow_url", "airflow_user", "airflow_password")
+"""Settings that no request shows."""
+
+FETCH_S = 120.0
+"""All of one media object that a stranger named has to come in this time: a thread waits for it."""
 
 
 @dataclass
@@ -48,8 +58,17 @@ class Workplace:
         """One store a scheme, shared by the threads of this step."""
         scheme = scheme_of(uri)
         if scheme not in self._stores:
-            self._stores[scheme] = open_store(uri, self.sources)
+            guarded = self.settings.guard_urls and scheme in ("http", "https")
+            self._stores[scheme] = self.guarded(self.sources) if guarded else open_store(uri, self.sources)
         return self._stores[scheme]
+
+    def guarded(self, urls: Sequence[str]) -> HttpStore:
+        """A store that goes wherever these URLs lead, but not into the network."""
+        from pipeline.store.guard import MAX_REDIRECTS, GuardedTransport
+        from pipeline.store.http import HttpStore
+
+        guard = GuardedTransport(self.settings.fetch_allow_hosts, within_s=FETCH_S)
+        return HttpStore(tuple(urls), transport=guard, max_redirects=MAX_REDIRECTS)
 
     def lake(self, *, create: bool = False, read_only: bool = True) -> Lake:
         store = self.store(self.lake_uri)
@@ -87,7 +106,7 @@ class Workplace:
 
     def request(self) -> dict[str, Any]:
         """What was asked, fit to be kept: sources without user, password or signature."""
-        asked = self.settings.model_dump(mode="json", exclude={"sources", "openai_api_key", "openai_base_url"})
+        asked = self.settings.model_dump(mode="json", exclude={"sources", "openai_base_url", *_NOBODYS})
         server = self.settings.openai_base_url
         return {**asked, "sources": shown(self.sources), "openai_base_url": stored_uri(server) if server else None}
 

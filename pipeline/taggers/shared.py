@@ -37,6 +37,11 @@ class SharedTagger:
         self._trouble: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="tagger", daemon=True)
 
+    @property
+    def has_given_up(self) -> bool:
+        """Whether what the tagger raised has ended it."""
+        return self._trouble is not None
+
     def budget(self) -> Budget | None:
         return self._tagger.budget()
 

@@ -1,0 +1,98 @@
+"""The HTTP API and a real Airflow: jobs that its DAG carries out, and the API inside its own server."""
+
+import base64
+import json
+import subprocess
+
+import httpx
+import pytest
+from pytest_httpserver import HTTPServer
+
+import pipeline
+from demo.airflow import airflow
+from demo.services import wait_until
+from tests.integration.serving import COMMAND, serving
+from tests.integration.test_api_categories import ended, post
+from tests.media import media
+
+FRAMES = 3
+
+
+@pytest.fixture(scope="module")
+def web():
+    with HTTPServer(threaded=True) as http:
+        http.expect_request("/bikes.mp4").respond_with_data(media("bikes.mp4").read_bytes())
+        http.expect_request("/page.mp4").respond_with_data("<html>")
+        yield http
+
+
+@pytest.fixture(scope="module")
+def told(web, tmp_path_factory):
+    """What Airflow's tasks, the API within its server, and a server beside it are all told."""
+    folder = tmp_path_factory.mktemp("api")
+    return {
+        "SHOTLOG_LAKE": str(folder / "lake"),
+        "SHOTLOG_KEYS_FILE": str(folder / "keys.json"),
+        "SHOTLOG_FETCH_ALLOW_HOSTS": f"{web.host}:{web.port}",
+        "SHOTLOG_MAX_FRAMES": str(FRAMES),
+        "SHOTLOG_WORKERS": "1",
+        "SHOTLOG_SCHEDULE": "none",
+        "XDG_RUNTIME_DIR": str(folder),
+        "HOME": str(folder),
+    }
+
+
+@pytest.fixture(scope="module")
+def running(told, tmp_path_factory):
+    env = {**told, "AIRFLOW__CORE__PLUGINS_FOLDER": str(pipeline.__path__[0]).removesuffix("pipeline") + "plugins"}
+    with airflow(tmp_path_factory.mktemp("airflow"), env) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def served(running, told, tmp_path_factory):
+    settings = {**told, "SHOTLOG_JOBS": "airflow", "SHOTLOG_AIRFLOW_URL": running.url}
+    folder = tmp_path_factory.mktemp("serve")
+    with serving(folder, "builtin", {**settings, "XDG_RUNTIME_DIR": str(folder)}) as server:
+        yield server
+
+
+def test_a_job_is_a_run_of_airflows(served, running, web, told):
+    with served.client(served.key("tag")) as http:
+        job_id = post(http, web.url_for("/bikes.mp4"), custom_payload={"a": 1}).json()["job_id"]
+        status = ended(http, job_id, seconds=180)
+        assert (status["status"], len(status["results"]), status["custom_payload"]) == ("COMPLETED", FRAMES, {"a": 1})
+        assert running.state("tag_media", job_id) == "success"
+        with pipeline.connect(told["SHOTLOG_LAKE"]) as lake:
+            assert lake.execute("SELECT kind, state, frames FROM runs WHERE run_id = ?", [job_id]).fetchall() == [
+                ("job", "finished", FRAMES)
+            ]
+        failed = ended(http, post(http, web.url_for("/page.mp4")).json()["job_id"], seconds=180)
+        assert (failed["status"], failed["error"]["code"]) == ("FAILED", "not_media")
+
+
+def test_what_isnt_to_be_stored_stays_on_the_server(served, running, web):
+    with served.client(served.key("tag")) as http:
+        job_id = post(http, web.url_for("/bikes.mp4"), store=False).json()["job_id"]
+        assert len(ended(http, job_id)["results"]) == FRAMES
+        with pytest.raises(Exception, match="404"):
+            running.state("tag_media", job_id)
+
+
+def test_the_api_lies_inside_airflows_server(running, web, told, served):
+    env = {**served.env, "SHOTLOG_KEYS_FILE": told["SHOTLOG_KEYS_FILE"]}
+    command = [*COMMAND, "keys", "create", "--name", "inside", "--scopes", "ask,tag", "--format", "json"]
+    made = json.loads(subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout)
+    base = f"{running.url}/shotlog"
+    assert httpx.get(f"{base}/healthz", trust_env=False).json() == {"status": "ok"}
+    assert httpx.post(f"{base}/v2/media/categories", json={}, trust_env=False).status_code == 401
+    headers = {"Authorization": f"Bearer {made['key']}"}
+    with httpx.Client(base_url=base, headers=headers, timeout=180, trust_env=False) as http:
+        wait_until("the worker", lambda: True if http.get("/readyz").status_code == 200 else None, seconds=120)
+        picture = base64.b64encode(media("coffee.png").read_bytes()).decode()
+        answer = post(http, f"data:image/png;base64,{picture}")
+        assert "cup" in answer.json()["metadata"]["participants"]
+        status = ended(http, post(http, web.url_for("/bikes.mp4"), ["scene"]).json()["job_id"])
+        assert status["status"] == "COMPLETED"
+        assert http.get("/v1/models").json()["data"][0]["id"] == "builtin"
+        assert http.get("/v2/media/categories/nonsense").status_code == 404

@@ -67,7 +67,7 @@ class Airflow:
 
     @_patiently
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {self._token}"}
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         return self._client.request(method, f"{self._url}/api/v2/dags/{DAG}/{path}", json=body, headers=headers)
 
     @_patiently

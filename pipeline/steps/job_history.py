@@ -57,7 +57,7 @@ SELECT
         WHEN event IS NULL THEN 'PROCESSING'
         WHEN event = 'cancelled' THEN 'FAILED'
         WHEN good > 0 OR knew THEN 'COMPLETED'
-        WHEN bad > 0 OR event = 'incomplete' OR detail ->> 'refused' IS NOT NULL THEN 'FAILED'
+        WHEN bad > 0 OR event = 'incomplete' OR (detail ->> 'refused') IS NOT NULL THEN 'FAILED'
         ELSE 'COMPLETED'
     END AS state,
     started_at

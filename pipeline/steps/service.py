@@ -27,6 +27,9 @@ from pipeline.uris import stored_uri
 
 T = TypeVar("T")
 
+AT_ONCE = 64
+"""Callers' media that are fetched, decoded or looked at at a time; those that are decoded are as many as workers."""
+
 _DATA_URL = re.compile(r"data:image/[\w.+-]{1,80}(;[\w=-]{1,80}){0,8};base64,", re.ASCII)
 
 
@@ -56,7 +59,7 @@ class Service:
         self._lakes = threading.local()
         self.decoders = self.work.decoders()
         # its threads live as long as it does: the system ends a decoder process with the thread that started it
-        self._pool = ThreadPoolExecutor(len(self.decoders), thread_name_prefix="media")
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="media")
 
     def __enter__(self) -> Self:
         self.tagger.__enter__()
@@ -116,7 +119,7 @@ class Service:
                 yield lake
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Do something with media in a thread of the service's own: as many at a time as there are workers."""
+        """Do something with media in a thread of the service's own; more than AT_ONCE wait for their turn."""
         return self._pool.submit(work)
 
     @contextmanager

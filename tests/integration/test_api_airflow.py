@@ -61,6 +61,7 @@ def test_a_job_is_a_run_of_airflows(served, running, web, told):
     with served.client(served.key("tag")) as http:
         job_id = post(http, web.url_for("/bikes.mp4"), custom_payload={"a": 1}).json()["job_id"]
         status = ended(http, job_id, seconds=180)
+        assert status["error"] is None
         assert (status["status"], len(status["results"]), status["custom_payload"]) == ("COMPLETED", FRAMES, {"a": 1})
         assert running.state("tag_media", job_id) == "success"
         with pipeline.connect(told["SHOTLOG_LAKE"]) as lake:

@@ -218,7 +218,9 @@ def test_jobs_are_listed_page_by_page_the_newest_first(served, http, url):
     with served.client(served.key("tag")) as client:
         job_ids = [post(client, url("bikes.mp4")).json()["job_id"] for _ in range(3)]
         assert {ended(client, job_id)["status"] for job_id in job_ids} == {"COMPLETED"}
-        first = client.get("/v2/media/jobs", params={"limit": 2}).json()
+        answer = client.get("/v2/media/jobs", params={"limit": 2})
+        assert answer.status_code == 200, answer.text
+        first = answer.json()
         second = client.get("/v2/media/jobs", params={"limit": 2, "after": first["next"]}).json()
         assert [line["job_id"] for line in first["jobs"] + second["jobs"]] == job_ids[::-1]
         assert {line["status"] for line in first["jobs"]} == {"COMPLETED"}

@@ -45,7 +45,22 @@ def web():
 
 
 @pytest.fixture(scope="module")
-def served(held_server, web, tmp_path_factory):
+def asked(held_server, web, tmp_path_factory):
+    """A server with a model, for questions."""
+    settings = {
+        "HOME": str(folder := tmp_path_factory.mktemp("asked")),
+        "SHOTLOG_LAKE": str(folder / "lake"),
+        "SHOTLOG_OPENAI_BASE_URL": held_server.url,
+        "SHOTLOG_FETCH_ALLOW_HOSTS": f"{web.host}:{web.port}",
+        "SHOTLOG_ANSWER_TOKENS": "64",
+    }
+    with serving(folder, f"openai:{held_server.model}", settings) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def tags(web, tmp_path_factory):
+    """A server that tags."""
     folder, (port,) = tmp_path_factory.mktemp("readme"), free_ports(1)
     endpoints = folder / "webhooks.toml"
     endpoints.touch(mode=0o600)
@@ -55,11 +70,9 @@ def served(held_server, web, tmp_path_factory):
         "SHOTLOG_LAKE": str(folder / "lake"),
         "SHOTLOG_WEBHOOKS_FILE": str(endpoints),
         "SHOTLOG_MAX_FRAMES": "3",
-        "SHOTLOG_OPENAI_BASE_URL": held_server.url,
         "SHOTLOG_FETCH_ALLOW_HOSTS": f"{web.host}:{web.port}",
-        "SHOTLOG_ANSWER_TOKENS": "64",
     }
-    with serving(folder, f"openai:{held_server.model}", settings) as server:
+    with serving(folder, "builtin", settings) as server:
         server.env["RECEIVER"] = f"127.0.0.1:{port}"
         yield server
 
@@ -83,7 +96,8 @@ def shown(name, served, web):
         pytest.param("fetch", marks=pytest.mark.skipif(not shutil.which("node"), reason="no node here")),
     ],
 )
-def test_an_example_of_readme_runs(name, served, web):
+def test_an_example_of_readme_runs(name, request, web):
+    served = request.getfixturevalue("tags" if name in ("image", "video") else "asked")
     env = {**os.environ, "API_KEY": served.key("ask,tag"), "NO_PROXY": "127.0.0.1"}
     done = subprocess.run(
         [*COMMAND[name], shown(name, served, web)], env=env, capture_output=True, text=True, timeout=120
@@ -92,7 +106,8 @@ def test_an_example_of_readme_runs(name, served, web):
     assert done.stdout.strip() and '"error"' not in done.stdout
 
 
-def test_the_receiver_of_readme_verifies_what_it_is_sent(served, web):
+def test_the_receiver_of_readme_verifies_what_it_is_sent(tags, web):
+    served = tags
     netloc = served.env["RECEIVER"]
     text = shown("receiver", served, web).replace("9000", netloc.partition(":")[2])
     env = {**os.environ, "WEBHOOK_SECRET": SECRET}

@@ -44,9 +44,10 @@ class Served:
 
 @contextmanager
 def serving(folder: Path, tagger: str, settings: Mapping[str, str] | None = None) -> Iterator[Served]:
-    """Until the block ends. folder: where it runs, and where its keys and its socket lie."""
+    """Until the block ends. folder: where its keys, its lake, its socket and what it has in hand lie."""
     (port,) = free_ports(1)
-    told = {"SHOTLOG_KEYS_FILE": str(folder / "keys.json"), "XDG_RUNTIME_DIR": str(folder), "OMP_NUM_THREADS": "1"}
+    own = {"SHOTLOG_KEYS_FILE": "keys.json", "SHOTLOG_LAKE": "lake", "HOME": "", "XDG_RUNTIME_DIR": ""}
+    told = {**{name: str(folder / place) for name, place in own.items()}, "OMP_NUM_THREADS": "1"}
     env = {**plain_environment(), **told, **(settings or {})}
     command = [*COMMAND, "serve", "--tagger", tagger, "--port", str(port)]
     log, url = folder / "serve.log", f"http://127.0.0.1:{port}"

@@ -3,6 +3,7 @@
 import base64
 import os
 import signal
+import threading
 import time
 
 import psutil
@@ -25,9 +26,14 @@ def web():
         for name in ("coffee.png", "rocket.jpg", *FILMS):
             http.expect_request(f"/{name}").respond_with_data(media(name).read_bytes(), headers={"ETag": f'"{name}"'})
         http.expect_request("/film").respond_with_data(media("bikes.mp4").read_bytes())
+        http.expect_request("/bomb.png").respond_with_data(media("bomb.png").read_bytes())
+        http.expect_request("/large.mp4").respond_with_data(bytes(9 << 20))
+        over = threading.Event()
+        http.expect_request("/never.mp4").respond_with_handler(lambda _: over.wait(120) and Response())
         http.expect_request("/page.mp4").respond_with_data("<html>", content_type="text/html")
         http.expect_request("/gone.mp4").respond_with_response(Response(status=404))
         yield http
+        over.set()
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +43,8 @@ def served(web, tmp_path_factory):
         "SHOTLOG_FETCH_ALLOW_HOSTS": f"{web.host}:{web.port}",
         "SHOTLOG_LAKE": str(folder / "lake"),
         "SHOTLOG_MAX_FRAMES": "4",
+        "SHOTLOG_FETCH_MB": "8",
+        "SHOTLOG_JOBS_A_KEY": "8",
         "HOME": str(folder),
     }
     with serving(folder, "builtin", settings) as server:
@@ -227,3 +235,53 @@ def test_jobs_are_listed_page_by_page_the_newest_first(served, http, url):
         assert second["next"] is None
     ids = [line["job_id"] for line in http.get("/v2/media/jobs", params={"limit": 100}).json()["jobs"]]
     assert not set(ids) & set(job_ids)
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "http://127.0.0.1/a.png",
+        "http://2130706433/a.mp4",
+        "http://[::ffff:169.254.169.254]/a",
+        "http://localhost:1/a.mp4",
+    ],
+)
+def test_no_address_inside_is_asked(http, inside):
+    answer = post(http, inside)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "address_refused")
+    wanted = {"media_urls": [inside], "metadata": ["tags"]}
+    status = ended(http, http.post("/v2/media/batches", json=wanted).json()["job_id"])
+    assert (status["status"], status["results"]) == ("FAILED", [])
+
+
+@pytest.mark.parametrize("other", ["/etc/passwd", "file:///etc/passwd", "s3://someones/bucket/a.png", "ftp://a/b.mp4"])
+def test_no_other_place_is_looked_at(http, other):
+    assert post(http, other).status_code == 422
+    assert http.post("/v2/media/batches", json={"media_urls": [other], "metadata": ["tags"]}).status_code == 422
+
+
+def test_a_bomb_and_what_is_too_large_are_refused(http, url):
+    assert post(http, url("bomb.png")).json()["error"]["code"] == "too_many_pixels"
+    assert post(http, url("large.mp4")).json()["error"]["code"] == "too_large"
+
+
+def test_a_key_has_so_many_jobs_at_a_time(served, url):
+    with served.client(served.key("tag")) as client:
+        wanted = {"media_urls": [url("never.mp4")], "metadata": ["tags"]}
+        begun = [client.post("/v2/media/batches", json=wanted) for _ in range(9)]
+        assert [answer.status_code for answer in begun] == [202] * 8 + [429]
+        assert begun[-1].headers["Retry-After"] and begun[-1].json()["error"]["code"] == "too_many_jobs"
+        for answer in begun[:8]:
+            client.delete(f"/v2/media/categories/{answer.json()['job_id']}")
+
+
+def test_metrics_are_for_administrators_and_name_nobody(served, http, url):
+    post(http, url("coffee.png"))
+    assert http.get("/metrics").status_code == 403
+    with served.client(served.key("admin")) as admin:
+        answer = admin.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert 'shotlog_api_calls_total{method="POST",route="/v2/media/categories",status="200"}' in answer.text
+    assert 'shotlog_jobs{status="PROCESSING"}' in answer.text
+    assert "coffee" not in answer.text and "shotlog_test" not in answer.text
+    assert not any(key in answer.text for key in served.keys.values())

@@ -25,7 +25,7 @@ def test_the_server_keeps_to_its_openapi_document(held_server, tmp_path, pytestc
     with serving(tmp_path, f"openai:{held_server.model}", settings) as server:
         command = [
             *(str(Path(sys.executable).with_name("schemathesis")), "run", f"{server.url}/openapi.json"),
-            *("--header", f"Authorization: Bearer {server.key()}", "--request-timeout", "120", "--no-color"),
+            *("--header", f"Authorization: Bearer {server.key('ask,tag')}", "--request-timeout", "120", "--no-color"),
             *("--max-examples", str(EXAMPLES["many" if many else "few"])),
             # a URL that the document allows may lead nowhere, and a model may be unknown here
             *("--exclude-checks", "positive_data_acceptance"),

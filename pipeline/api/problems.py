@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from pipeline.errors import MediaError, ShotlogError, StoreError, TooManyError, UnfitError, UsageError
 
@@ -94,14 +95,22 @@ def install(app: FastAPI) -> None:
         return Problem(422, "invalid_request", str(first["msg"]), param=".".join(where) or None).response()
 
     @app.exception_handler(HTTPException)
-    async def _http(_request: Request, error: HTTPException) -> JSONResponse:
-        code = _CODES.get(error.status_code, "refused")
-        return Problem(error.status_code, code, str(error.detail), headers=error.headers).response()
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        code, headers = _CODES.get(error.status_code, "refused"), error.headers
+        if error.status_code == 405:  # Starlette tells of the first route with this path alone
+            headers = {"Allow": ", ".join(sorted(_methods(app, request)))}
+        return Problem(error.status_code, code, str(error.detail), headers=headers).response()
 
     @app.exception_handler(Exception)
     async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
         _log.error("%s %s broke", request.method, request.url.path, exc_info=error)
         return Problem(500, "internal_error", "the server broke on this request, and has logged why").response()
+
+
+def _methods(app: FastAPI, request: Request) -> set[str]:
+    """What may be done at the path of a request."""
+    routes = (route for route in app.routes if isinstance(route, Route))
+    return {method for route in routes if route.path_regex.match(request.url.path) for method in route.methods or ()}
 
 
 DOCUMENTED = {status: {"model": ErrorBody} for status in (400, 401, 403, 404, 413, 415, 422, 429, 500, 503)}

@@ -234,11 +234,11 @@ IMPOSSIBLE = {  # exit code 3: could not be done, finished work kept
     "no room": (["tag", "in", "--lake", "/proc/lake"], r"a lake can't be written at '/proc/lake' \(No such file or "),
     "a newer lake": (
         ["tag", "in", "--lake", "newer"],
-        "the lake at '.*/newer' has format 99, this shotlog knows 3: upgr",
+        "the lake at '.*/newer' has format 99, this shotlog knows 4: upgr",
     ),
     "a newer lake to ask": (
         ["runs", "--lake", "newer"],
-        "the lake at .* has format 99, this shotlog knows 3: upgrade sho",
+        "the lake at .* has format 99, this shotlog knows 4: upgrade sho",
     ),
     "another catalog": (
         ["runs", "--lake", "postgres"],

@@ -16,8 +16,8 @@ from demo.services import wait_until
 from tests.integration.doors import SHOTLOG, ask, environment, fill, rows, shotlog, tag
 
 SUMMARY = ("run_id", "listed", "new", "changed", "gone", "unchanged", "ok", "partial", "failed", "skipped", "frames")
-VERBS = ["ask", "keys", "models", "runs", "serve", "sql", "tag"]
-KEYS = ["create", "list", "revoke"]
+VERBS = ["ask", "keys", "models", "runs", "serve", "sql", "tag", "webhooks"]
+GROUPS = {"keys": ["create", "list", "revoke"], "webhooks": ["list", "retry", "test"]}
 MANY = 100
 """Media of the runs that are interrupted or waited for: enough to be in the middle when a quarter is done."""
 
@@ -178,7 +178,9 @@ def test_asking_writes_nothing_into_the_home_of_who_asks(place):
 # --- help ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", [*sorted({*VERBS} - {"keys"}), *(f"keys {verb}" for verb in KEYS)])
+@pytest.mark.parametrize(
+    "verb", [*sorted({*VERBS} - {*GROUPS}), *(f"{group} {verb}" for group, verbs in GROUPS.items() for verb in verbs)]
+)
 def test_the_help_of_every_verb_has_an_example(verb, tmp_path):
     done = shotlog(*verb.split(), "--help", cwd=tmp_path)
     assert done.returncode == 0

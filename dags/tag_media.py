@@ -1,4 +1,4 @@
-"""Tags what is new or changed in the archive: list → plan → tag each batch, in the pool its tagger wants → publish.
+"""Tags what is new or changed: list → plan → tag each batch, in the pool its tagger wants → publish → tell a webhook.
 
 Where a batch fails, the run fails and the others' work is in the lake; clear the failed tasks, or wait for the next
 run, and only what is missing is done. A parameter left empty means what the settings say (README).
@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.configuration import conf
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Asset, Param, dag, task
+from airflow.sdk.exceptions import AirflowSkipException
 
-from pipeline.settings import POOLS, form, load_settings
+from pipeline.settings import POOLS, asked, form, load_settings
 
 LAKE = Asset("shotlog_lake")  # updated by every run that is finished: schedule on it what reads the lake
-PARAMS = {name: Param(None, **how) for name, how in form().items()}
-
-
-def asked(params: dict[str, Any] | None) -> dict[str, Any]:
-    return {name: value for name, value in (params or {}).items() if value not in (None, "", [])}
+FORM = {name: Param(None, **how) for name, how in form().items()}
+TRY = {"retries": 2}  # after [core] default_task_retry_delay
+TRY = {"retries": 2}  # after [core] default_task_retry_delay
 
 
 @task
@@ -32,13 +32,12 @@ def list_media(params: dict[str, Any] | None = None, run_id: str | None = None) 
 def plan_batches(lake_run: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
     from pipeline.steps import plan
 
-    planned = plan.plan_batches(asked(params), lake_run, conf.getint("core", "max_map_length"))
-    return {name: planned.get(name) for name in ("batches", "pool")}
+    return plan.plan_batches(asked(params), lake_run, conf.getint("core", "max_map_length"))
 
 
 @task
 def batches_for(pool: str, planned: dict[str, Any]) -> list[str]:
-    return planned["batches"] if (planned["pool"] or POOLS[0]) == pool else []
+    return planned["batches"] if planned.get("pool", POOLS[0]) == pool else []
 
 
 @task(map_index_template="batch {{ task.op_kwargs['batch_id'] }}")
@@ -55,13 +54,13 @@ def publish_run(lake_run: str, params: dict[str, Any] | None = None) -> dict[str
     return publish.publish_run(asked(params), lake_run)
 
 
+def if_asked(context: Any) -> None:
+    if not load_settings(**asked(context["params"])).webhook:
+        raise AirflowSkipException("nobody is to be told: the parameter webhook names who is")
+
+
 @dag(
-    schedule=None if (schedule := load_settings().schedule) == "none" else schedule,
-    catchup=False,
-    max_active_runs=1,
-    params=PARAMS,
-    default_args={"retries": 2},  # after [core] default_task_retry_delay
-    doc_md=__doc__,
+    schedule=load_settings().timetable, catchup=False, max_active_runs=1, params=FORM, default_args=TRY, doc_md=__doc__
 )
 def tag_media() -> None:
     lake_run = list_media()
@@ -72,6 +71,9 @@ def tag_media() -> None:
         batch_ids = batches_for.override(task_id=f"batches_for_{pool}")(pool, planned)
         look = tag_batch.override(task_id=f"tag_batch_in_{pool}", pool=pool)
         look.partial(lake_run=lake_run).expand(batch_id=batch_ids) >> published
+    what = {"run": "{{ run_id }}", "lake": "{{ params.lake or '' }}", "webhook": "{{ params.webhook or '' }}"}
+    tell = TriggerDagRunOperator(task_id="tell", trigger_dag_id="tell_webhook", conf=what, pre_execute=if_asked)
+    published >> tell.as_teardown()  # one too, so that a run that failed is told of, and stays failed
 
 
 tag_media()

@@ -129,6 +129,7 @@ class Settings(BaseSettings):
     webhooks_file: str = Field(
         "~/.config/shotlog/webhooks.toml", description="whom jobs can tell how they ended: URLs and secrets by name"
     )
+    webhook: str | None = Field(None, description="which of them the runs of Airflow's tell how they ended, by name")
     api_url: str = Field("", description="where the HTTP API is reached from outside (https://tags.example)")
     calls_a_minute: int = Field(600, ge=1, description="calls of the HTTP API that one key has a minute")
     jobs: Literal["here", "airflow"] = Field(
@@ -156,6 +157,11 @@ class Settings(BaseSettings):
     def pool(self) -> str:
         """Where the batches of this tagger run: one that loads a model wants a GPU, or a CPU, to itself."""
         return GPU_POOL if self.tagger.startswith("transformers:") else POOLS[0]
+
+    @property
+    def timetable(self) -> str | None:
+        """`schedule`, as Airflow takes it."""
+        return None if self.schedule == "none" else self.schedule
 
     @property
     def picks_better(self) -> bool:
@@ -225,8 +231,14 @@ def form() -> dict[str, dict[str, Any]]:
         "retag": {"type": ["null", "boolean"]},
         "retry_failed": {"type": ["null", "boolean"]},
         "guard_urls": {"type": ["null", "boolean"]},
+        "webhook": text,
     }
     return {name: {**how, "description": Settings.model_fields[name].description} for name, how in fields.items()}
+
+
+def asked(params: dict[str, Any] | None) -> dict[str, Any]:
+    """What was filled in of the form; a field left empty means what the settings say."""
+    return {name: value for name, value in (params or {}).items() if value not in (None, "", [])}
 
 
 def _sentence(error: ValidationError) -> str:

@@ -49,7 +49,7 @@ class Job:
         self._state: State = "CREATED"
         self._desk: Desk | None = None
         self._media, self._ended, self._percent = 0, 0, 0
-        self._rows: list[Row] = []
+        self._rows: list[Row] | None = []
         self._refused: list[tuple[str, str]] = []
         self._error: tuple[str, str] | None = None
 
@@ -89,7 +89,7 @@ class Job:
         with self._lock:
             self._desk, self._media = desk, media
 
-    def far(self, fraction: float, found: list[Row]) -> None:
+    def far(self, fraction: float, found: list[Row] | None) -> None:
         """So much of it is done, and this found, as the lake and the journal of others tell."""
         with self._lock:
             self._percent = max(self._percent, min(99, int(100 * fraction)))
@@ -98,8 +98,10 @@ class Job:
     def media_ended(self, tagging: MediaTags) -> None:
         with self._lock:
             self._ended += 1
-            if len(self._rows) <= MOST_ROWS:
+            if self._rows is not None:
                 self._rows += rows(self.asked, tagging.object.uri, tagging.frames)
+                if len(self._rows) > MOST_ROWS:
+                    self._rows = None
 
     def refused(self, code: str, sentence: str) -> None:
         """Note media that nothing can be seen of."""
@@ -114,20 +116,22 @@ class Job:
         """It has ended so, and no other way."""
         with self._lock:
             self._state, self._desk, self._percent = status.state, None, status.percent
-            self._rows, self._error = status.results or [], status.error
+            self._rows, self._error = status.results, status.error
 
     def status(self) -> Status:
         with self._lock:
-            found, desk, fraction = list(self._rows), self._desk, float(self._ended)
+            found = None if self._rows is None else list(self._rows)
+            desk, fraction = self._desk, float(self._ended)
             for so_far in desk.so_far() if desk else ():
-                found += rows(self.asked, so_far.media.uri, so_far.frames)
+                if found is not None:
+                    found += rows(self.asked, so_far.media.uri, so_far.frames)
                 if so_far.expected:
                     fraction += min(1.0, (len(so_far.frames) + so_far.taken_over) / so_far.expected)
             if self._media and self._state == "PROCESSING":
                 self._percent = max(self._percent, min(99, int(100 * fraction / self._media)))
             if self.cancelled.is_set() and self._state != "FAILED":
                 return Status(self.job_id, "FAILED", 100, [], self.asked, CANCELLED)
-            few = sorted(found, key=_place) if len(found) <= MOST_ROWS else None
+            few = sorted(found, key=_place) if found is not None and len(found) <= MOST_ROWS else None
             return Status(self.job_id, self._state, self._percent, few, self.asked, self._error)
 
 

@@ -1,4 +1,4 @@
-"""How a job ended, and what it found, read back from the lake."""
+"""How a job ended, and what it found, read back from the lake; likewise any other run."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from pipeline.steps.job import CANCELLED, MOST_ROWS, Row, State, Status, rows
 from pipeline.steps.spool import Asked
 from pipeline.uris import media_id
 
-_RUN = "SELECT sources, recipe_id, request, epoch(started_at) FROM log.runs WHERE run_id = ? AND kind = 'job'"
+_RUN = """
+SELECT kind, sources, recipe_id, request, epoch(started_at) FROM log.runs WHERE run_id = ? AND kind IN ('job', 'tag')
+"""
 
 _END = """
 SELECT event, detail
 FROM log.run_events
-WHERE run_id = ? AND event IN ('finished', 'incomplete', 'cancelled')
+WHERE run_id = ? AND event IN ('finished', 'incomplete', 'cancelled', 'interrupted', 'died')
 ORDER BY happened_at DESC
 LIMIT 1
 """
@@ -30,7 +32,8 @@ SELECT tagging_id, uri, status, error_code, error
 FROM log.taggings
 WHERE run_id = $run OR (recipe_id = $recipe AND status IN ('ok', 'partial') AND media_id IN (SELECT unnest($media)))
 QUALIFY row_number() OVER (PARTITION BY media_id ORDER BY run_id = $run DESC, tagged_at DESC) = 1
-ORDER BY uri
+ORDER BY status IN ('ok', 'partial') DESC, uri
+LIMIT $most
 """
 
 # As `_outcome` tells it, for many at once.
@@ -72,7 +75,13 @@ ORDER BY started_at DESC, run_id DESC
 LIMIT $most
 """
 
-_MEDIA = "SELECT max((detail ->> 'media')::BIGINT) FROM log.run_events WHERE run_id = ? AND event = 'planned'"
+_SO_FAR = """
+SELECT
+    (SELECT max((detail ->> 'media')::BIGINT) FROM log.run_events WHERE run_id = $run AND event = 'planned'),
+    (SELECT count(*) FROM log.taggings WHERE run_id = $run)
+"""
+
+_DONE = "SELECT tagging_id, uri FROM log.taggings WHERE run_id = ? ORDER BY uri"
 
 Trouble = tuple[str, str]
 """(code, sentence)."""
@@ -88,13 +97,31 @@ class Line:
 
 
 def history(lake: Lake, job_id: str) -> Status | None:
-    """A job as the lake knows it; None where it knows none of that id."""
+    """A job, or another run, as the lake knows it; None where it knows none of that id."""
     run = _one(lake, _RUN, [job_id])
     if run is None:
         return None
-    sources, recipe_id, request, created_at = run
-    job = json.loads(request)["job"]
-    asked = Asked(
+    kind, sources, recipe_id, request, created_at = run
+    asked = _asked(json.loads(request), sources, created_at)
+    end = _one(lake, _END, [job_id])
+    if end is None:
+        fraction, found = so_far(lake, job_id, asked)
+        return Status(job_id, "PROCESSING", min(99, int(100 * fraction)), found, asked)
+    event, detail = end[0], json.loads(end[1])
+    if event == "cancelled":
+        return Status(job_id, "FAILED", 100, [], asked, CANCELLED)
+    media = [media_id(source) for source in sources] if kind == "job" else []
+    known = {"run": job_id, "recipe": recipe_id, "media": media, "most": MOST_ROWS + 1}
+    taggings = _all(lake, _TAGGINGS, known)
+    found = _rows(lake, asked, taggings) if len(taggings) <= MOST_ROWS else None
+    state, error = _outcome(event, detail, taggings) if kind == "job" else _run_outcome(event, detail)
+    return Status(job_id, state, 100, found, asked, error)
+
+
+def _asked(request: dict[str, Any], sources: list[str], created_at: float) -> Asked:
+    nobodys = {"owner": "", "kinds": request["metadata"], "custom_payload": None, "batch": True}
+    job = request.get("job") or {**nobodys, "webhook": request.get("webhook")}
+    return Asked(
         job["owner"],
         tuple(sources),
         tuple(job["kinds"]),
@@ -103,16 +130,13 @@ def history(lake: Lake, job_id: str) -> Status | None:
         webhook=job["webhook"],
         batch=job["batch"],
     )
-    end = _one(lake, _END, [job_id])
-    if end is None:
-        return Status(job_id, "PROCESSING", 0, [], asked)
-    event, detail = end[0], json.loads(end[1])
-    if event == "cancelled":
-        return Status(job_id, "FAILED", 100, [], asked, CANCELLED)
-    media = [media_id(source) for source in sources]
-    taggings = _all(lake, _TAGGINGS, {"run": job_id, "recipe": recipe_id, "media": media})
-    state, error = _outcome(event, detail, taggings)
-    return Status(job_id, state, 100, _rows(lake, asked, taggings), asked, error)
+
+
+def _run_outcome(event: str, detail: dict[str, Any]) -> tuple[State, Trouble | None]:
+    """COMPLETED where every batch is in the lake: media that failed are rows, in an archive there always are some."""
+    if event == "finished":
+        return "COMPLETED", None
+    return "FAILED", (event, detail.get("error") or f"the run is {event}: `shotlog runs` has it")
 
 
 def _outcome(event: str, detail: dict[str, Any], taggings: list[tuple[Any, ...]]) -> tuple[State, Trouble | None]:
@@ -146,19 +170,21 @@ def _rows(lake: Lake, asked: Asked, taggings: list[tuple[Any, ...]]) -> list[Row
     return list(found.values())
 
 
-def so_far(lake: Lake, job_id: str, asked: Asked) -> tuple[float, list[Row]]:
-    """How much of a planned job is done, 0 to 1, and what was found, by the lake and the journal."""
-    planned = _one(lake, _MEDIA, [job_id])
-    if not planned or not planned[0]:
+def so_far(lake: Lake, job_id: str, asked: Asked) -> tuple[float, list[Row] | None]:
+    """How much of a planned job is done, 0 to 1, and what was found, by the lake and the journal; None where that is
+    more than MOST_ROWS."""
+    planned, ended = _one(lake, _SO_FAR, {"run": job_id}) or (None, 0)
+    if not planned:
         return 0.0, []
-    done = _all(lake, "SELECT tagging_id, uri FROM log.taggings WHERE run_id = ? ORDER BY uri", [job_id])
-    found = _rows(lake, asked, done) or []
-    ended = len(done)
+    done = _all(lake, _DONE, [job_id]) if ended <= MOST_ROWS else []
+    found, committed = _rows(lake, asked, done) if ended <= MOST_ROWS else None, {tagging_id for tagging_id, _ in done}
     for entry in Journal(lake, job_id).entries():
+        if entry.finished and entry.finished.tagging_id in committed:
+            continue
         ended += entry.finished is not None
-        uri = entry.finished.object.uri if entry.finished else ""
-        found += rows(asked, uri, entry.frames)
-    return min(1.0, ended / planned[0]), found
+        if found is not None and (entry.finished or not asked.batch):  # of one that isn't finished the URI isn't known
+            found += rows(asked, entry.finished.object.uri if entry.finished else "", entry.frames)
+    return min(1.0, ended / planned), found
 
 
 def listed(lake: Lake, owner: str | None, after: str | None, most: int) -> list[Line]:

@@ -35,6 +35,10 @@ def list_media(request: dict[str, Any], run_name: str | None = None) -> dict[str
     """
     work = Workplace.of(request)
     check_sources(work)
+    if work.settings.webhook:
+        from pipeline.steps.notify import check_endpoint  # with the extra `api`
+
+        check_endpoint(work.settings, work.settings.webhook)
     lake = work.lake(create=True, read_only=False)
     run_id = make_run_id(run_name)
     begin_run(work, lake, run_id)

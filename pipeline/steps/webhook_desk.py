@@ -29,10 +29,13 @@ GROUP BY run_id, endpoint
 ORDER BY tried_at DESC
 """
 
-_ENDPOINT = "SELECT request ->> '$.job.webhook' FROM log.runs WHERE run_id = ? AND kind = 'job'"
+_ENDPOINT = "SELECT coalesce(request ->> '$.job.webhook', request ->> '$.webhook') FROM log.runs WHERE run_id = ?"
 
 _ENDED = """
-SELECT 1 FROM log.run_events WHERE run_id = ? AND event IN ('finished', 'incomplete', 'cancelled') LIMIT 1
+SELECT 1
+FROM log.run_events
+WHERE run_id = ? AND event IN ('finished', 'incomplete', 'cancelled', 'interrupted', 'died')
+LIMIT 1
 """
 
 
@@ -49,11 +52,11 @@ def retry(request: dict[str, Any], run_id: str) -> dict[str, Any]:
     lake = work.lake(read_only=False)
     found = lake.con.execute(_ENDPOINT, [run_id]).fetchone()
     if found is None:
-        raise UsageError(f"there is no job '{run_id}': `shotlog webhooks list` has them")
+        raise UsageError(f"there is no job or run '{run_id}': `shotlog runs` has them")
     if found[0] is None:
-        raise UsageError(f"job '{run_id}' was begun without a webhook")
+        raise UsageError(f"'{run_id}' was begun without a webhook")
     if not lake.con.execute(_ENDED, [run_id]).fetchone():
-        raise UsageError(f"job '{run_id}' goes on: its end will be told")
+        raise UsageError(f"'{run_id}' goes on: its end will be told")
     check_endpoint(work.settings, found[0])
     with httpx.Client(trust_env=False) as client:
         tried = notify(work.settings, lake, client, run_id, found[0])

@@ -2,11 +2,14 @@
 
 import base64
 import json
+import os
 import subprocess
 
 import httpx
 import pytest
 from pytest_httpserver import HTTPServer
+from standardwebhooks import Webhook
+from werkzeug import Response
 
 import pipeline
 from demo.airflow import airflow
@@ -16,6 +19,7 @@ from tests.integration.test_api_categories import ended, post
 from tests.media import media
 
 FRAMES = 3
+SECRET = "whsec_" + base64.b64encode(os.urandom(32)).decode()
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +34,9 @@ def web():
 def told(web, tmp_path_factory):
     """What Airflow's tasks, the API within its server, and a server beside it are all told."""
     folder = tmp_path_factory.mktemp("api")
+    endpoints = folder / "webhooks.toml"
+    endpoints.touch(mode=0o600)
+    endpoints.write_text(f'[news]\nurl = "{web.url_for("/hook")}"\nsecrets = ["{SECRET}"]\n')
     return {
         "SHOTLOG_LAKE": str(folder / "lake"),
         "SHOTLOG_KEYS_FILE": str(folder / "keys.json"),
@@ -37,6 +44,7 @@ def told(web, tmp_path_factory):
         "SHOTLOG_MAX_FRAMES": str(FRAMES),
         "SHOTLOG_WORKERS": "1",
         "SHOTLOG_SCHEDULE": "none",
+        "SHOTLOG_WEBHOOKS_FILE": str(endpoints),
         "XDG_RUNTIME_DIR": str(folder),
         "HOME": str(folder),
     }
@@ -97,3 +105,32 @@ def test_the_api_lies_inside_airflows_server(running, web, told, served):
         assert status["status"] == "COMPLETED"
         assert http.get("/v1/models").json()["data"][0]["id"] == "builtin"
         assert http.get("/v2/media/categories/nonsense").status_code == 404
+
+
+def test_a_run_tells_a_webhook_how_it_ended_until_it_has_heard(running, told, web):
+    came = []
+
+    def take(request):
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        came.append((headers["webhook-id"], Webhook(SECRET).verify(request.get_data(), headers)))
+        return Response(status=503 if len(came) == 1 else 204)
+
+    web.expect_request("/hook", method="POST").respond_with_handler(take)
+    run = running.trigger("tag_media", {"sources": [str(media("coffee.png"))], "webhook": "news"})
+    wait_until("the run", lambda: True if running.state("tag_media", run) == "success" else None, seconds=180)
+    wait_until("the message", lambda: True if len(came) == 2 else None, seconds=120)
+    (first, body), (second, again) = came
+    assert (first, body) == (second, again)
+    data = body["data"]
+    assert (body["event_type"], data["status"], data["media_url"]) == ("media.completed", "completed", None)
+    assert data["job_id"] == run.translate(str.maketrans(":+.", "---"))
+    assert [row["media_url"].rpartition("/")[2] for row in data["results"]] == ["coffee.png"]
+    assert {"cup", "dining table"} <= set(data["results"][0]["participants"])
+
+    broken = running.trigger("tag_media", {"sources": ["/nowhere/at/all"], "webhook": "news"})
+    wait_until("its end", lambda: True if running.state("tag_media", broken) == "failed" else None, seconds=180)
+    wait_until("the message", lambda: True if len(came) == 3 else None, seconds=120)
+    assert came[2][1]["data"]["status"] == "failed"
+    with pipeline.connect(told["SHOTLOG_LAKE"]) as lake:
+        rows = lake.execute("SELECT attempt, status, delivered FROM log.deliveries ORDER BY tried_at").fetchall()
+    assert rows == [(1, 503, False), (2, 204, True), (1, 204, True)]

@@ -28,7 +28,14 @@ class UsageError(ShotlogError):
 
 
 class StoreError(ShotlogError):
-    """A bucket, folder or endpoint as a whole is out of reach (exit 3; finished work is kept)."""
+    """A bucket, folder or endpoint as a whole is out of reach (exit 3; finished work is kept).
+
+    code: of CODES, what it means where the store is asked for one media object.
+    """
+
+    def __init__(self, message: str, code: str = "unreadable") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class LakeError(ShotlogError):
@@ -37,6 +44,10 @@ class LakeError(ShotlogError):
 
 class TaggerError(ShotlogError):
     """The tagger as a whole can't work: weights missing, server out of reach."""
+
+
+class MuteError(UsageError):
+    """This tagger answers no questions."""
 
 
 class UnfitError(TaggerError):
@@ -184,6 +195,15 @@ def describe(code: str, detail: str = "") -> str:
     legible = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c for c in detail)
     seen = " ".join(legible.split())[:400]
     return f"{known.sentence}{f' ({seen})' if seen else ''}: {known.next_step}"
+
+
+def without_next_step(code: str, sentence: str) -> str:
+    """What `describe` says, less what to do: that is for who runs shotlog, not for who asked it over HTTP.
+
+    >>> without_next_step("truncated", describe("truncated", "41 of 250 frames"))
+    'the file ends early (41 of 250 frames)'
+    """
+    return sentence.removesuffix(f": {CODES[code].next_step}") if code in CODES else sentence
 
 
 def passing_codes() -> list[str]:

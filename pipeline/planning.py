@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -19,6 +18,7 @@ import pyarrow as pa
 from pipeline.errors import kept_codes, passing_codes
 from pipeline.model import Batch, MediaObject
 from pipeline.recipe import Recipe
+from pipeline.uris import media_id
 
 LISTING = pa.schema(
     [
@@ -67,7 +67,8 @@ def _matches(uri: str, patterns: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class Wish:
-    """What this run is asked to do beyond new and changed objects. decoders: 'name version' of each installed."""
+    """What this run is asked to do beyond new and changed objects. decoders: 'name version' of each installed. exact:
+    whether a source that doesn't end in / is one object."""
 
     recipe: Recipe
     sources: tuple[str, ...]
@@ -75,6 +76,7 @@ class Wish:
     retag: bool = False
     retry_failed: bool = False
     limit: int | None = None
+    exact: bool = False
 
 
 def compare(con: duckdb.DuckDBPyConnection, listing: str, wish: Wish) -> dict[str, int]:
@@ -96,7 +98,7 @@ def compare(con: duckdb.DuckDBPyConnection, listing: str, wish: Wish) -> dict[st
         "retry": wish.retry_failed,
     }
     con.execute(_COMPARE, parameters)
-    con.execute(_GONE, {"listing": listing, "scopes": _scopes(wish.sources)})
+    con.execute(_GONE, {"listing": listing, "scopes": [_scope(source, wish.exact) for source in wish.sources]})
     if wish.limit is not None:
         con.execute(
             "UPDATE compared SET todo = false WHERE media_id NOT IN "
@@ -175,8 +177,8 @@ SELECT media_id, last.uri AS uri, last.etag AS etag
 FROM latest
 WHERE last.state <> 'gone'
     AND EXISTS (
-        FROM (SELECT unnest($scopes::STRUCT(uri VARCHAR, whole BOOLEAN)[]) AS scope)
-        WHERE CASE WHEN scope.whole THEN last.uri = scope.uri ELSE starts_with(last.uri, scope.uri) END
+        FROM (SELECT unnest($scopes::STRUCT(prefix VARCHAR, media_id VARCHAR)[]) AS scope)
+        WHERE starts_with(last.uri, scope.prefix) OR latest.media_id = scope.media_id
     )
     AND media_id NOT IN (SELECT media_id FROM read_parquet($listing))
 """
@@ -211,16 +213,12 @@ FROM compared
 """
 
 
-def _scopes(sources: Sequence[str]) -> list[dict[str, Any]]:
-    """How far each source reaches: an S3 prefix and a folder cover what begins with them, the rest only itself."""
-    whole_bucket = re.compile(r"s3://[^/]+$")
-    return [
-        {
-            "uri": f"{uri}/" if whole_bucket.match(uri) else uri,  # not the buckets that begin with its name
-            "whole": not (uri.startswith("s3://") or uri.endswith("/")),
-        }
-        for uri in sources
-    ]
+def _scope(source: str, exact: bool) -> dict[str, str | None]:
+    """How far a source reaches: an S3 prefix and a folder cover what begins with them, the rest only itself."""
+    if re.fullmatch(r"s3://[^/]+", source):
+        source += "/"  # not the buckets that begin with its name
+    is_one = not source.endswith("/") and (exact or not source.startswith("s3://"))
+    return {"prefix": None, "media_id": media_id(source)} if is_one else {"prefix": source, "media_id": None}
 
 
 def worth_loading(batch_frames: int, load_s: float, frame_s: float) -> int:

@@ -53,6 +53,9 @@ class Settings(BaseSettings):
         None, description="the lake's SQLite catalog, where it isn't in the default place (an S3 lake on this machine)"
     )
     sources: Names = Field((), description="what to tag: s3://bucket/prefix, folders, files or https URLs, by comma")
+    exact_sources: bool = Field(
+        False, description="an s3:// source that doesn't end in / is one object, and no prefix of several"
+    )
     include: Names = Field((), description="tag only objects whose URI matches one of these patterns (*.mp4)")
     exclude: Names = Field((), description="leave out objects whose URI matches one of these patterns")
     limit: int | None = Field(None, ge=1, description="tag at most so many media objects in this run")
@@ -168,6 +171,14 @@ class Settings(BaseSettings):
         """Whether a frame that shows nothing is left for a better one."""
         return self.better_frames == "on" or (self.better_frames == "auto" and self.sampling.startswith("shots"))
 
+    @field_validator("fetch_allow_hosts")
+    @classmethod
+    def _are_servers(cls, servers: tuple[str, ...]) -> tuple[str, ...]:
+        for server in servers:
+            if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}", server):
+                raise UsageError(f"fetch_allow_hosts can't hold {server!r}: give host:port, as 10.0.0.5:8080")
+        return servers
+
     @field_validator("device")
     @classmethod
     def _is_device(cls, device: str) -> str:
@@ -231,6 +242,7 @@ def form() -> dict[str, dict[str, Any]]:
         "retag": {"type": ["null", "boolean"]},
         "retry_failed": {"type": ["null", "boolean"]},
         "guard_urls": {"type": ["null", "boolean"]},
+        "exact_sources": {"type": ["null", "boolean"]},
         "webhook": text,
     }
     return {name: {**how, "description": Settings.model_fields[name].description} for name, how in fields.items()}

@@ -6,7 +6,6 @@ Signed as Standard Webhooks and Svix do, under the header names of both, so that
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import random
 import tomllib
@@ -101,15 +100,18 @@ def _is_secret(secret: Any) -> bool:
         return False
     try:
         key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
-    except binascii.Error:
+    except ValueError:  # also of what isn't ASCII
         return False
     return _LEAST_SECRET <= len(key) <= _MOST_SECRET
 
 
 def message(event_type: str, happened_at: datetime, data: Mapping[str, Any]) -> bytes:
-    """The body of a message. `results` in data are null where they are too many."""
+    """The body of a message. `results` and `failures` in data are null where they are too many."""
     body = _body(event_type, happened_at, data)
-    return body if len(body) <= MOST_BYTES else _body(event_type, happened_at, {**data, "results": None})
+    if len(body) <= MOST_BYTES:
+        return body
+    few = {name: None if name in ("results", "failures") else value for name, value in data.items()}
+    return _body(event_type, happened_at, few)
 
 
 def _body(event_type: str, happened_at: datetime, data: Mapping[str, Any]) -> bytes:

@@ -61,7 +61,8 @@ class Access:
             )
 
 
-KEY, SCOPES = "x-shotlog-key", "x-shotlog-scopes"
+KEY, SCOPES, ROOT = "x-shotlog-key", "x-shotlog-scopes", "x-shotlog-root"
+"""Headers in which the gate tells the worker who calls, what they may, and what path the API is mounted under."""
 
 OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json")
 """Paths that need no key: whether it works, and what it can do."""
@@ -74,17 +75,22 @@ class Doorman:
         self._app, self._access = app, access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and path_of(scope) not in OPEN:
+        if scope["type"] == "http" and not is_open(scope):
             told = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
             kind, _, presented = told.decode("latin-1").partition(" ")
             try:
                 key = self._access.key(presented.strip() if kind.lower() == "bearer" else None)
+                scope.setdefault("state", {})["key"] = key
                 if not _asks_how_far(scope):
                     self._access.count(key)
             except Problem as problem:
                 return await problem.response()(scope, receive, send)
-            scope.setdefault("state", {})["key"] = key
         return await self._app(scope, receive, send)
+
+
+def is_open(scope: Scope) -> bool:
+    """Whether a request needs no key."""
+    return scope["method"] in ("GET", "HEAD") and path_of(scope) in OPEN
 
 
 def _asks_how_far(scope: Scope) -> bool:

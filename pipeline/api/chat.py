@@ -45,7 +45,7 @@ async def complete(asked: ChatRequest, request: Request, _caller: Asker) -> Chat
     try:
         conversing.check(service, messages)
         looking = service.submit(
-            lambda: conversing.prompt_of(service, messages, max_tokens=limit, temperature=asked.temperature)
+            lambda: conversing.prompt_of(service, messages, max_tokens=limit, temperature=asked.heat)
         )
         prompt = await asyncio.wrap_future(looking)
         pieces = written(conversing.converse(service, prompt))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 MOST_MESSAGES = 200
 MOST_PARTS = 100
@@ -40,14 +40,28 @@ class ImagePart(BaseModel):
     image_url: MediaUrl
 
 
-Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+BRANCHES = ("a-text", "a-picture", "said", "parts")
+"""What the alternatives are called of which one part, and one content, is one: a caller doesn't know these names."""
+
+
+def _of_part(part: Any) -> str | None:
+    kind = part.get("type") if isinstance(part, dict) else getattr(part, "type", None)
+    return {"text": "a-text", "image_url": "a-picture"}.get(kind) if isinstance(kind, str) else None
+
+
+def _of_content(content: Any) -> str:
+    return "parts" if isinstance(content, list) else "said"
+
+
+Part = Annotated[Annotated[TextPart, Tag("a-text")] | Annotated[ImagePart, Tag("a-picture")], Discriminator(_of_part)]
+Parts = Annotated[list[Part], Field(min_length=1, max_length=MOST_PARTS)]
 
 
 class Message(BaseModel):
     """One turn."""
 
     role: Literal["system", "user", "assistant"]
-    content: Text | Annotated[list[Part], Field(min_length=1, max_length=MOST_PARTS)]
+    content: Annotated[Annotated[Text, Tag("said")] | Annotated[Parts, Tag("parts")], Discriminator(_of_content)]
 
 
 class StreamOptions(BaseModel):
@@ -79,11 +93,16 @@ class ChatRequest(BaseModel):
 
     model: Annotated[str | None, Field(max_length=500, description="As /v1/models lists it.")] = None
     messages: Annotated[list[Message], Field(min_length=1, max_length=MOST_MESSAGES)]
-    temperature: Annotated[float, Field(ge=0, le=2), AfterValidator(lambda t: t if t >= LEAST_HEAT else 0.0)] = 0.0
+    temperature: Annotated[float | None, Field(ge=0, le=2)] = None
     max_tokens: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
     max_completion_tokens: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
-    stream: bool = False
+    stream: bool | None = None
     stream_options: StreamOptions | None = None
+
+    @property
+    def heat(self) -> float:
+        """The temperature, none where it isn't given."""
+        return self.temperature if self.temperature and self.temperature >= LEAST_HEAT else 0.0
 
 
 class Usage(BaseModel):

@@ -6,6 +6,7 @@ An ASGI app of its own, so that it also runs inside another server; it needs no 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -20,7 +21,7 @@ from pipeline.api.body import BodyLimit
 from pipeline.api.calls import Calls
 from pipeline.api.events import Closing
 from pipeline.api.keeper import Worker
-from pipeline.api.problems import BUSY_S, Problem
+from pipeline.api.problems import BROKE, BUSY_S, Problem
 from pipeline.api.told import Told
 from pipeline.errors import ShotlogError
 from pipeline.settings import load_settings
@@ -28,6 +29,11 @@ from pipeline.steps.keys import keyring
 
 _PASSED_ON = {b"accept", b"content-type", b"user-agent"}
 """Headers of a request that the worker hears. Its key isn't among them."""
+
+MOST_VALUES = 100_000
+"""In one body. Read, each takes some hundred bytes of memory, whatever it takes to send."""
+
+_log = logging.getLogger("shotlog.api")
 
 _NOT_BACK = {b"connection", b"keep-alive", b"transfer-encoding", b"date", b"server"}
 """Headers of an answer that are of the connection to the worker alone."""
@@ -39,6 +45,7 @@ class Gate:
     def __init__(self, request: dict[str, Any]) -> None:
         """request: settings by their names. Raises UsageError."""
         settings = load_settings(**request)
+        self.tagger = settings.tagger
         self.worker = Worker(request, settings)
         self._client: httpx.AsyncClient | None = None
         app: ASGIApp = BodyLimit(self._answer, most_bytes=settings.body_mb << 20)
@@ -66,6 +73,8 @@ class Gate:
             try:
                 asks = self._measured(scope) if path_of(scope) == "/metrics" else self._passed_on(scope, receive)
                 response = await asks
+            except Problem as problem:
+                response = problem.response()
             except ShotlogError as error:
                 response = Problem.of(error).response()
             except httpx.InvalidURL:
@@ -74,6 +83,9 @@ class Gate:
                 response = Problem(
                     503, "unavailable", "the worker process died on the way", headers={"Retry-After": str(BUSY_S)}
                 ).response()
+            except Exception:
+                _log.exception("%s %s broke", scope["method"], path_of(scope))
+                response = Problem(500, "internal_error", BROKE).response()
         if response is not None:  # else whoever asked has gone
             await response(scope, receive, send)
 
@@ -87,6 +99,10 @@ class Gate:
 
     async def _passed_on(self, scope: Scope, receive: Receive) -> Response | None:
         body = await _body(receive)
+        if body and _type(scope) != b"application/json":
+            raise Problem(415, "unsupported_media_type", "send the body as Content-Type: application/json")
+        if sum(body.count(mark) for mark in (b"[", b"{", b",")) > MOST_VALUES:
+            raise Problem(422, "too_many_values", f"a body may hold {MOST_VALUES:,} values")
         sending, leaving = asyncio.ensure_future(self._send(scope, body)), asyncio.ensure_future(_gone(receive))
         try:
             await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -109,6 +125,7 @@ class Gate:
             transport = httpx.AsyncHTTPTransport(uds=str(self.worker.socket), limits=httpx.Limits(max_connections=None))
             self._client = httpx.AsyncClient(transport=transport, timeout=None)
         headers = [(name, value) for name, value in scope["headers"] if name in _PASSED_ON]
+        headers.append((access.ROOT.encode(), scope.get("root_path", "").encode()))
         key = scope.get("state", {}).get("key")
         request = self._client.build_request(
             scope["method"],
@@ -117,6 +134,12 @@ class Gate:
             content=body or None,
         )
         return await self._client.send(request, stream=True)
+
+
+def _type(scope: Scope) -> bytes:
+    """What its sender says the body is."""
+    said = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+    return bytes(said).partition(b";")[0].strip().lower()
 
 
 def _raw_path(scope: Scope) -> bytes:

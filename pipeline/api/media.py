@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -14,6 +16,7 @@ from pipeline.api.chat import check_model
 from pipeline.api.jobs_contract import (
     BatchRequest,
     CategoriesRequest,
+    FailedMedia,
     ImageAnswer,
     JobLine,
     JobList,
@@ -22,16 +25,19 @@ from pipeline.api.jobs_contract import (
     Wanted,
 )
 from pipeline.api.problems import Problem, Told, type_of
-from pipeline.errors import MediaError, ShotlogError
+from pipeline.errors import MediaError, ShotlogError, UsageError
 from pipeline.recipe import METADATA_KINDS
 from pipeline.steps.images import Seen, is_video_by_name, look_at_image
 from pipeline.steps.job import Status, labels
 from pipeline.steps.jobs import Jobs
+from pipeline.steps.notify import endpoints
 from pipeline.steps.recorder import Recorder
 from pipeline.steps.service import Service
 from pipeline.steps.spool import Asked
 
 router = APIRouter(tags=["media"])
+
+_log = logging.getLogger("shotlog.api")
 
 _STARTED: dict[int | str, dict[str, Any]] = {202: {"model": JobStarted, "description": "A job has begun"}}
 
@@ -41,6 +47,7 @@ async def categories(asked: CategoriesRequest, request: Request, caller: Tags) -
     """What an image shows; of a video a job's id, under which to ask for that."""
     service: Service = request.app.state.service
     check_model(service, asked.model)
+    _check_webhook(service, asked.webhook)
     kinds = _in_order(asked)
     try:
         if not is_video_by_name(asked.media_url):
@@ -59,7 +66,14 @@ async def categories(asked: CategoriesRequest, request: Request, caller: Tags) -
 @router.post("/v2/media/batches", response_model=JobStarted, status_code=202)
 async def batches(asked: BatchRequest, request: Request, caller: Tags) -> JSONResponse:
     """One job for many media."""
-    check_model(request.app.state.service, asked.model)
+    service: Service = request.app.state.service
+    check_model(service, asked.model)
+    _check_webhook(service, asked.webhook)
+    for number, url in enumerate(asked.media_urls):
+        try:
+            service.check(url)
+        except UsageError as error:
+            raise Problem.of(error, param=f"media_urls.{number}") from error
     try:
         return await _started(request, caller, asked, tuple(asked.media_urls), batch=True)
     except ShotlogError as error:
@@ -75,9 +89,17 @@ async def jobs(
 ) -> JobList:
     """This key's jobs, the newest first; of those with `store` false nobody keeps a list."""
     known: Jobs = request.app.state.jobs
+    if after is not None and await asyncio.to_thread(known.status, after, _owner(caller)) is None:
+        raise Problem(422, "invalid_request", "no page ends with such a job: give `next` of one", param="after")
     lines = await asyncio.to_thread(known.listed, _owner(caller), after, limit + 1)
     page = [
-        JobLine(job_id=line.job_id, status=line.state, created_at=line.created_at.isoformat()) for line in lines[:limit]
+        JobLine(
+            job_id=line.job_id,
+            status=line.state,
+            media_url=line.media_url,
+            created_at=line.created_at.astimezone(UTC).isoformat(),
+        )
+        for line in lines[:limit]
     ]
     return JobList(jobs=page, next=page[-1].job_id if len(lines) > limit else None)
 
@@ -103,6 +125,16 @@ def _seen(request: Request, asked: CategoriesRequest, kinds: tuple[str, ...]) ->
     if seen and asked.store:
         recorder.record(seen.tagging, seen.recipe)
     return seen
+
+
+def _check_webhook(service: Service, name: str | None) -> None:
+    try:
+        is_known = name is None or name in endpoints(service.settings)
+    except UsageError as error:
+        _log.error("%s", error)
+        raise Problem(503, "unavailable", "the server's webhook endpoints can't be used: its log says why") from error
+    if not is_known:
+        raise Problem(422, "unknown_webhook", f"no webhook '{name}' is set up on this server", param="webhook")
 
 
 def _check(service: Service, url: str) -> None:
@@ -144,6 +176,8 @@ def _told(found: Status | None) -> JobStatus:
         status=found.state,
         percent_complete=found.percent,
         results=found.results,
+        failures=[FailedMedia(media_url=one.uri, code=one.code, message=one.sentence) for one in found.failures],
+        created_at=datetime.fromtimestamp(found.asked.created_at, UTC).isoformat(),
         custom_payload=found.asked.custom_payload,
         error=error,
     )

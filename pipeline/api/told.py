@@ -19,6 +19,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+_GONE = 499  # as nginx notes a caller who didn't wait for the answer
 _NOTHING_ELSE = "default-src 'none'"
 
 
@@ -33,16 +34,26 @@ class Told:
             return await self._app(scope, receive, send)
         began = time.perf_counter()
 
+        status = _GONE
+
         async def told(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(_HEADERS)
                 if path_of(scope) != "/docs":  # whose page loads its scripts from elsewhere
                     headers["Content-Security-Policy"] = _NOTHING_ELSE
-                key, took_s = scope.get("state", {}).get("key"), time.perf_counter() - began
-                asked = f"{scope['method']} {path_of(scope)}"
-                _log.info("%s %r %d %.0f ms", key.name if key else "-", asked, message["status"], 1000 * took_s)
-                self._calls.count(scope["method"], path_of(scope), message["status"], took_s)
+                status = message["status"]
+                self._note(scope, status, time.perf_counter() - began)
             await send(message)
 
-        return await self._app(scope, receive, told)
+        try:
+            await self._app(scope, receive, told)
+        finally:
+            if status == _GONE:
+                self._note(scope, status, time.perf_counter() - began)
+
+    def _note(self, scope: Scope, status: int, took_s: float) -> None:
+        key, asked = scope.get("state", {}).get("key"), f"{scope['method']} {path_of(scope)}"
+        _log.info("%s %r %d %.0f ms", key.name if key else "-", asked, status, 1000 * took_s)
+        self._calls.count(scope["method"], path_of(scope), status, took_s)

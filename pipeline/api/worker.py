@@ -20,12 +20,17 @@ from pathlib import Path
 import uvicorn
 
 from pipeline.api.app import create_app
+from pipeline.api.crowd import Crowd
+from pipeline.api.log import log_to_stderr
+from pipeline.api.outermost import Outermost
 from pipeline.errors import ShotlogError
 from pipeline.steps.deliveries import Deliveries
 from pipeline.steps.jobs import Jobs
 from pipeline.steps.recorder import Recorder
 from pipeline.steps.service import Service
 from pipeline.steps.spool import Spool
+
+_log = logging.getLogger("shotlog.api")
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -41,7 +46,7 @@ def main(path: Path, parent_pid: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent_pid:
             sys.exit()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+    log_to_stderr()
     with (
         Service(json.load(sys.stdin)) as service,
         Spool(spool_folder(service)) as spool,
@@ -54,18 +59,25 @@ def main(path: Path, parent_pid: int) -> None:
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(str(path))  # its folder is its user's alone
             config = uvicorn.Config(
-                app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=END_S
+                Outermost(Crowd(app)),
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=END_S,
             )
             server = uvicorn.Server(config)
-            threading.Thread(target=_end_with, args=(service, server), name="watch", daemon=True).start()
+            # the server ends on this signal, then sends it again to who heard it before: what is in hand is to be kept
+            signal.signal(signal.SIGTERM, lambda *_: None)
+            threading.Thread(target=_end_with, args=(service, server, parent_pid), name="watch", daemon=True).start()
             server.run(sockets=[listening])
 
 
-def _end_with(service: Service, server: uvicorn.Server) -> None:
-    """Make way for another process once the tagger has given up."""
-    while not service.is_broken:
+def _end_with(service: Service, server: uvicorn.Server, parent_pid: int) -> None:
+    """Make way for another process once the tagger has given up; end with the gate, should the system not see to it."""
+    while not service.is_broken and os.getppid() == parent_pid:
         time.sleep(_LOOK_EVERY_S)
-    logging.getLogger("shotlog.api").error("the tagger has given up: another worker process is to try")
+    if service.is_broken:
+        _log.error("the tagger has given up: another worker process is to try")
     server.should_exit = True
 
 

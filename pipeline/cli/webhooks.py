@@ -66,6 +66,4 @@ def _told(tried: dict[str, Any], form: OutputFormat | None) -> None:
     elif tried["delivered"]:
         err.print(f"endpoint '{tried['endpoint']}' has heard")
     if not tried["delivered"]:
-        raise ShotlogError(
-            f"endpoint '{tried['endpoint']}' has not heard: {tried.get('error') or 'see `shotlog webhooks list`'}"
-        )
+        raise ShotlogError(f"endpoint '{tried['endpoint']}' has not heard: {tried['error']}")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
-from pipeline.decode.worker import DecodeChild
 from pipeline.errors import MediaError
-from pipeline.model import Frame, FrameTags, MediaObject, MediaTags, TaggedFrame
+from pipeline.model import Frame, FrameTags, MediaObject, MediaTags, TaggedFrame, Thumbnail
 from pipeline.pictures import shrunk, thumbnail
 from pipeline.planning import VIDEO_SUFFIXES
 from pipeline.recipe import Recipe
@@ -45,18 +45,21 @@ def look_at_image(service: Service, url: str, kinds: tuple[str, ...], run_id: st
     with service.fetched(url) as fetched:
         opened = MediaInHand("", _as_stored(fetched), {})
         service.watch(fetched.media.size_bytes)
-        with service.decoders.lend() as child:
-            frame = _decoded(service, fetched, opened, child)
+        frame = _decoded(service, fetched, opened, tagger.identity.max_pixels or service.settings.max_pixels)
     if frame is None:
         return None
-    image = shrunk(frame.image, tagger.identity.max_pixels or service.settings.max_pixels)
-    (answer,) = tagger.look([replace(frame, media_id=opened.object.media_id, image=image)])
+    picture: Thumbnail | None = None
+
+    def stream() -> Iterator[Frame]:
+        nonlocal picture
+        yield frame
+        if tagger.looks and service.settings.thumbnails:  # made while the tagger looks
+            picture = thumbnail(frame.image, width_px=service.settings.thumbnail_px)
+
+    (answer,) = tagger.look(stream())
     assert isinstance(answer, Answer)
     if answer.tags is None:
         raise MediaError(answer.error_code or "tagger_refused", answer.detail)
-    picture = None
-    if tagger.looks and service.settings.thumbnails:
-        picture = thumbnail(image, width_px=service.settings.thumbnail_px)
     opened.answered[0.0] = TaggedFrame(0.0, 0, answer.tags, thumbnail=picture)
     opened.seen.add(0.0)
     opened.model_s = answer.model_s
@@ -69,10 +72,13 @@ def _as_stored(fetched: Fetched) -> MediaObject:
     return media if media.uri == fetched.stored_uri else MediaObject(fetched.stored_uri, "", media.size_bytes)
 
 
-def _decoded(service: Service, fetched: Fetched, opened: MediaInHand, child: DecodeChild) -> Frame | None:
-    """The image as a frame; None for a video."""
+def _decoded(service: Service, fetched: Fetched, opened: MediaInHand, max_pixels: int) -> Frame | None:
+    """The image as a frame of at most so many pixels; None for a video. No decoder is taken before it is fetched."""
     began = time.monotonic()
-    with Footage(service.settings, fetched.store, fetched.media, fetched.folder, service.watch) as footage:
+    with (
+        Footage(service.settings, fetched.store, fetched.media, fetched.folder, service.watch) as footage,
+        service.decoders.lend() as child,
+    ):
         footage.open(child)
         opened.copy, opened.info = footage.copy, footage.probe()
         if opened.info.kind == "video":
@@ -80,4 +86,5 @@ def _decoded(service: Service, fetched: Fetched, opened: MediaInHand, child: Dec
         (frame,) = footage.frames(opened.info, None, footage.targets(opened.info, None, 1))
         opened.copy, opened.decoder = footage.copy, child.decoder
         opened.decode_s = time.monotonic() - began
-        return frame
+        # here, so that no more large pictures are in memory than there are decoders
+        return replace(frame, media_id=opened.object.media_id, image=shrunk(frame.image, max_pixels))

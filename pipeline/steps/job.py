@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from pipeline.errors import Cancelled
-from pipeline.model import FrameTags, MediaTags, TaggedFrame, timecode
+from pipeline.errors import Cancelled, MediaError, StoreError, without_next_step
+from pipeline.model import FrameTags, MediaObject, MediaTags, TaggedFrame, timecode
 from pipeline.steps.desk import Desk
 from pipeline.steps.spool import Asked
+from pipeline.store.base import Store
 from pipeline.taggers.base import Answer, Look, Summary, Tagger
+from pipeline.uris import stored_uri
 
 State = Literal["CREATED", "PROCESSING", "COMPLETED", "FAILED"]
 
@@ -24,8 +26,18 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """A media object of a job of which nothing, or not all, could be seen. uri: as the lake shows it."""
+
+    uri: str
+    code: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
-    """How far a job is. results: one row a frame, None where there are more than MOST_ROWS. error: (code, sentence)."""
+    """How far a job is. results: one row a frame, None where there are more than MOST_ROWS. error: (code, sentence) of
+    what ended a job that failed. failures: at most MOST_ROWS."""
 
     job_id: str
     state: State
@@ -33,6 +45,7 @@ class Status:
     results: list[Row] | None
     asked: Asked
     error: tuple[str, str] | None = None
+    failures: tuple[Failure, ...] = ()
 
     @property
     def has_ended(self) -> bool:
@@ -44,18 +57,33 @@ class Job:
 
     def __init__(self, job_id: str, asked: Asked) -> None:
         self.job_id, self.asked = job_id, asked
-        self.cancelled, self._stopped = threading.Event(), threading.Event()
-        self._lock = threading.Lock()
+        self._cancelled, self._stopped = threading.Event(), threading.Event()
+        self._lock, self._is_decided = threading.Lock(), False
         self._state: State = "CREATED"
         self._desk: Desk | None = None
         self._media, self._ended, self._percent = 0, 0, 0
         self._rows: list[Row] | None = []
-        self._refused: list[tuple[str, str]] = []
+        self._failures: list[Failure] = []
+        self._refused: list[Failure] = []
         self._error: tuple[str, str] | None = None
+        self._shown: list[Row] | None = []
 
     @property
     def state(self) -> State:
         return self._state
+
+    def cancel(self) -> None:
+        """End it before it is done; nothing happens where that has been decided."""
+        with self._lock:
+            if not self._is_decided:
+                self._cancelled.set()
+
+    def decide(self) -> None:
+        """It can't be cancelled from now on. Raises Cancelled where it has been."""
+        with self._lock:
+            if self._cancelled.is_set():
+                raise Cancelled(CANCELLED[1])
+            self._is_decided = True
 
     def begin(self) -> None:
         """Raises Cancelled."""
@@ -75,40 +103,48 @@ class Job:
         """The tagger, but looking with it raises Cancelled once the job is to be left off."""
         return cast(Tagger, _Heeding(tagger, self.check))
 
+    def lenient(self, store: Store) -> Store:
+        """The store, but a URL that leads nowhere doesn't end the job: it is among its failures. Asking it for anything
+        raises Cancelled once the job is to be left off."""
+        return cast(Store, _Lenient(store, self))
+
     def wait(self, seconds: float) -> None:
         """Or until it is cancelled."""
-        self.cancelled.wait(seconds)
+        self._cancelled.wait(seconds)
 
     def check(self) -> None:
         """Raises Cancelled where the job is to be left off."""
-        if self.cancelled.is_set() or self._stopped.is_set():
+        if self._cancelled.is_set() or self._stopped.is_set():
             raise Cancelled(CANCELLED[1])
 
-    def goes_on(self, desk: Desk, media: int) -> None:
-        """So many media are to do, and the desk knows of those in hand."""
+    def goes_on(self, desk: Desk, media: int, done: int, found: list[Row] | None) -> None:
+        """So many media are to do, of which so many are done and in the lake; the desk knows of those in hand."""
         with self._lock:
-            self._desk, self._media = desk, media
+            self._desk, self._media, self._ended, self._rows = desk, media, done, found
 
     def far(self, fraction: float, found: list[Row] | None) -> None:
         """So much of it is done, and this found, as the lake and the journal of others tell."""
         with self._lock:
+            self._state = "PROCESSING" if fraction else self._state
             self._percent = max(self._percent, min(99, int(100 * fraction)))
             self._rows = found
 
     def media_ended(self, tagging: MediaTags) -> None:
         with self._lock:
             self._ended += 1
+            if tagging.error_code and len(self._failures) < MOST_ROWS:
+                self._failures.append(failure(tagging.object.uri, tagging.error_code, tagging.error))
             if self._rows is not None:
                 self._rows += rows(self.asked, tagging.object.uri, tagging.frames)
                 if len(self._rows) > MOST_ROWS:
                     self._rows = None
 
-    def refused(self, code: str, sentence: str) -> None:
-        """Note media that nothing can be seen of."""
+    def refused(self, trouble: Failure) -> None:
+        """Note a URL that leads nowhere."""
         with self._lock:
-            self._refused.append((code, sentence))
+            self._refused.append(trouble)
 
-    def refusals(self) -> list[tuple[str, str]]:
+    def refusals(self) -> list[Failure]:
         with self._lock:
             return list(self._refused)
 
@@ -116,7 +152,8 @@ class Job:
         """It has ended so, and no other way."""
         with self._lock:
             self._state, self._desk, self._percent = status.state, None, status.percent
-            self._rows, self._error = status.results, status.error
+            self._rows, self._error, self._failures = status.results, status.error, list(status.failures)
+            self._refused, self._shown = [], []
 
     def status(self) -> Status:
         with self._lock:
@@ -129,10 +166,36 @@ class Job:
                     fraction += min(1.0, (len(so_far.frames) + so_far.taken_over) / so_far.expected)
             if self._media and self._state == "PROCESSING":
                 self._percent = max(self._percent, min(99, int(100 * fraction / self._media)))
-            if self.cancelled.is_set() and self._state != "FAILED":
-                return Status(self.job_id, "FAILED", 100, [], self.asked, CANCELLED)
             few = sorted(found, key=_place) if found is not None and len(found) <= MOST_ROWS else None
-            return Status(self.job_id, self._state, self._percent, few, self.asked, self._error)
+            state, error, failures = self._state, self._error, (*self._failures, *self._refused)
+            if self._cancelled.is_set() and not error:
+                state, error = "FAILED", CANCELLED
+            elif not error and self._shown and few is not None and len(few) < len(self._shown):
+                few = self._shown  # taken up again, it comes anew upon what the journal has
+            self._shown = few
+            return Status(self.job_id, state, self._percent, few, self.asked, error, failures)
+
+
+class _Lenient:
+    """A store of which one URL that leads nowhere doesn't end the job, but is noted."""
+
+    def __init__(self, store: Store, job: Job) -> None:
+        self._store, self._job = store, job
+
+    def list(self, source: str) -> Iterator[MediaObject]:
+        self._job.check()
+        try:
+            for media in self._store.list(source):
+                self._job.check()
+                yield media
+        except StoreError as error:
+            self._job.refused(Failure(stored_uri(source), error.code, str(error).partition(": ")[0]))
+        except MediaError as error:
+            self._job.refused(failure(stored_uri(source), error.code, str(error)))
+
+    def __getattr__(self, name: str) -> Any:
+        self._job.check()
+        return getattr(self._store, name)
 
 
 class _Heeding:
@@ -151,6 +214,10 @@ class _Heeding:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tagger, name)
+
+
+def failure(uri: str, code: str, sentence: str | None) -> Failure:
+    return Failure(uri, code, without_next_step(code, sentence or code))
 
 
 def rows(asked: Asked, uri: str, frames: Iterable[TaggedFrame]) -> list[Row]:

@@ -10,9 +10,8 @@ from typing import Any
 from pipeline.lake.catalog import Lake
 from pipeline.lake.journal import Journal
 from pipeline.model import timecode
-from pipeline.steps.job import CANCELLED, MOST_ROWS, Row, State, Status, rows
+from pipeline.steps.job import CANCELLED, MOST_ROWS, Failure, Row, State, Status, failure, rows
 from pipeline.steps.spool import Asked
-from pipeline.uris import media_id
 
 _RUN = """
 SELECT kind, sources, recipe_id, request, epoch(started_at) FROM log.runs WHERE run_id = ? AND kind IN ('job', 'tag')
@@ -28,9 +27,18 @@ LIMIT 1
 
 # What the run looked at, and of what it was asked for but found done already the latest good look under its recipe.
 _TAGGINGS = """
+WITH asked AS (
+    SELECT uri, media_id FROM log.sightings
+    WHERE media_id IN (SELECT unnest($media))
+        OR EXISTS (FROM (SELECT unnest($prefixes::VARCHAR[]) AS prefix) WHERE starts_with(uri, prefix))
+    GROUP BY ALL
+    HAVING arg_max(state, seen_at) <> 'gone'
+)
+
 SELECT tagging_id, uri, status, error_code, error
 FROM log.taggings
-WHERE run_id = $run OR (recipe_id = $recipe AND status IN ('ok', 'partial') AND media_id IN (SELECT unnest($media)))
+WHERE run_id = $run
+    OR (recipe_id = $recipe AND status IN ('ok', 'partial') AND media_id IN (SELECT media_id FROM asked))
 QUALIFY row_number() OVER (PARTITION BY media_id ORDER BY run_id = $run DESC, tagged_at DESC) = 1
 ORDER BY status IN ('ok', 'partial') DESC, uri
 LIMIT $most
@@ -58,12 +66,13 @@ SELECT
     run_id,
     CASE
         WHEN event IS NULL THEN 'PROCESSING'
-        WHEN event = 'cancelled' THEN 'FAILED'
+        WHEN event IN ('cancelled', 'incomplete') THEN 'FAILED'
         WHEN good > 0 OR knew THEN 'COMPLETED'
-        WHEN bad > 0 OR event = 'incomplete' OR (detail ->> 'refused') IS NOT NULL THEN 'FAILED'
+        WHEN bad > 0 OR (detail ->> 'refused') IS NOT NULL THEN 'FAILED'
         ELSE 'COMPLETED'
     END AS state,
-    started_at
+    started_at,
+    CASE WHEN NOT (request ->> '$.job.batch')::BOOLEAN THEN sources[1] END
 FROM log.runs
 LEFT JOIN ended USING (run_id)
 LEFT JOIN planned USING (run_id)
@@ -75,12 +84,9 @@ ORDER BY started_at DESC, run_id DESC
 LIMIT $most
 """
 
-_SO_FAR = """
-SELECT
-    (SELECT max((detail ->> 'media')::BIGINT) FROM log.run_events WHERE run_id = $run AND event = 'planned'),
-    (SELECT count(*) FROM log.taggings WHERE run_id = $run)
-"""
-
+_PLANNED = "SELECT max((detail ->> 'media')::BIGINT) FROM log.run_events WHERE run_id = ? AND event = 'planned'"
+_COUNT = "SELECT count(*) FROM log.taggings WHERE run_id = ?"
+_THERE = "SELECT tagging_id FROM log.taggings WHERE run_id = ?"
 _DONE = "SELECT tagging_id, uri FROM log.taggings WHERE run_id = ? ORDER BY uri"
 
 Trouble = tuple[str, str]
@@ -94,6 +100,7 @@ class Line:
     job_id: str
     state: State
     created_at: datetime
+    media_url: str | None
 
 
 def history(lake: Lake, job_id: str) -> Status | None:
@@ -108,14 +115,19 @@ def history(lake: Lake, job_id: str) -> Status | None:
         fraction, found = so_far(lake, job_id, asked)
         return Status(job_id, "PROCESSING", min(99, int(100 * fraction)), found, asked)
     event, detail = end[0], json.loads(end[1])
-    if event == "cancelled":
-        return Status(job_id, "FAILED", 100, [], asked, CANCELLED)
-    media = [media_id(source) for source in sources] if kind == "job" else []
-    known = {"run": job_id, "recipe": recipe_id, "media": media, "most": MOST_ROWS + 1}
+    known = {"run": job_id, "recipe": recipe_id, "media": [], "prefixes": [], "most": MOST_ROWS + 1}
+    if kind == "job" and event == "finished":
+        known["media"] = json.loads(request)["job"]["media"]
+        known["prefixes"] = [source for source in sources if source.endswith("/")]
     taggings = _all(lake, _TAGGINGS, known)
     found = _rows(lake, asked, taggings) if len(taggings) <= MOST_ROWS else None
-    state, error = _outcome(event, detail, taggings) if kind == "job" else _run_outcome(event, detail)
-    return Status(job_id, state, 100, found, asked, error)
+    failures = [failure(uri, code, sentence) for _, uri, _, code, sentence in taggings if code]
+    failures += [failure(uri, code, sentence) for uri, code, sentence in detail.get("refused") or ()]
+    if kind == "job" and event == "finished":
+        state, error = _outcome(taggings, failures)
+    else:
+        state, error = _ending(event, detail)
+    return Status(job_id, state, detail.get("percent", 100), found, asked, error, tuple(failures[:MOST_ROWS]))
 
 
 def _asked(request: dict[str, Any], sources: list[str], created_at: float) -> Asked:
@@ -132,22 +144,20 @@ def _asked(request: dict[str, Any], sources: list[str], created_at: float) -> As
     )
 
 
-def _run_outcome(event: str, detail: dict[str, Any]) -> tuple[State, Trouble | None]:
+def _ending(event: str, detail: dict[str, Any]) -> tuple[State, Trouble | None]:
     """COMPLETED where every batch is in the lake: media that failed are rows, in an archive there always are some."""
     if event == "finished":
         return "COMPLETED", None
-    return "FAILED", (event, detail.get("error") or f"the run is {event}: `shotlog runs` has it")
+    if event == "cancelled":
+        return "FAILED", CANCELLED
+    return "FAILED", (event, detail.get("error") or f"it is {event}: what it had found by then is kept")
 
 
-def _outcome(event: str, detail: dict[str, Any], taggings: list[tuple[Any, ...]]) -> tuple[State, Trouble | None]:
-    """FAILED where nothing came of it, and why."""
-    if any(status in ("ok", "partial") for _, _, status, _, _ in taggings):
+def _outcome(taggings: list[tuple[Any, ...]], failures: list[Failure]) -> tuple[State, Trouble | None]:
+    """FAILED where nothing came of a job, and why."""
+    if not failures or any(status in ("ok", "partial") for _, _, status, _, _ in taggings):
         return "COMPLETED", None
-    troubles = [(code, sentence) for _, _, _, code, sentence in taggings]
-    troubles += [(code, sentence) for code, sentence in detail.get("refused") or ()]
-    if event == "incomplete":
-        troubles.append(("failed", detail.get("error") or "the job broke off"))
-    return ("FAILED", troubles[0]) if troubles else ("COMPLETED", None)
+    return "FAILED", (failures[0].code, failures[0].sentence)
 
 
 def _rows(lake: Lake, asked: Asked, taggings: list[tuple[Any, ...]]) -> list[Row] | None:
@@ -173,18 +183,24 @@ def _rows(lake: Lake, asked: Asked, taggings: list[tuple[Any, ...]]) -> list[Row
 def so_far(lake: Lake, job_id: str, asked: Asked) -> tuple[float, list[Row] | None]:
     """How much of a planned job is done, 0 to 1, and what was found, by the lake and the journal; None where that is
     more than MOST_ROWS."""
-    planned, ended = _one(lake, _SO_FAR, {"run": job_id}) or (None, 0)
+    (planned,) = _one(lake, _PLANNED, [job_id]) or (None,)
     if not planned:
         return 0.0, []
-    done = _all(lake, _DONE, [job_id]) if ended <= MOST_ROWS else []
-    found, committed = _rows(lake, asked, done) if ended <= MOST_ROWS else None, {tagging_id for tagging_id, _ in done}
+    ended, found = committed(lake, job_id, asked)
+    there = {tagging_id for (tagging_id,) in _all(lake, _THERE, [job_id])} if found is not None else set()
     for entry in Journal(lake, job_id).entries():
-        if entry.finished and entry.finished.tagging_id in committed:
+        if entry.finished and entry.finished.tagging_id in there:
             continue
         ended += entry.finished is not None
         if found is not None and (entry.finished or not asked.batch):  # of one that isn't finished the URI isn't known
             found += rows(asked, entry.finished.object.uri if entry.finished else "", entry.frames)
     return min(1.0, ended / planned), found
+
+
+def committed(lake: Lake, job_id: str, asked: Asked) -> tuple[int, list[Row] | None]:
+    """How many of a job's media are in the lake, and what was found of them; None where that is more than MOST_ROWS."""
+    (ended,) = _one(lake, _COUNT, [job_id]) or (0,)
+    return ended, _rows(lake, asked, _all(lake, _DONE, [job_id])) if ended <= MOST_ROWS else None
 
 
 def listed(lake: Lake, owner: str | None, after: str | None, most: int) -> list[Line]:

@@ -22,6 +22,7 @@ from pipeline.lake.catalog import Lake
 from pipeline.model import MediaObject
 from pipeline.planning import LISTING, kind_of
 from pipeline.steps.workplace import Workplace, shown
+from pipeline.store import scheme_of
 
 PART_ROWS = 50_000
 """Rows of one listing file: what is in memory at once."""
@@ -67,8 +68,8 @@ def begin_run(
 
     def insert(con: duckdb.DuckDBPyConnection) -> None:
         if not con.execute("FROM log.runs WHERE run_id = ?", [run_id]).fetchone():
-            known = con.execute("FROM log.recipes WHERE recipe_id = ?", [recipe.recipe_id]).fetchone()
-            writer.insert(con, {"runs": [row], "recipes": [] if known else [writer.recipe_row(recipe)]})
+            writer.insert(con, {"runs": [row]})
+            writer.know_recipe(con, recipe)
 
     lake.transaction(insert)
 
@@ -95,7 +96,7 @@ def write_listing(work: Workplace, lake: Lake, run_id: str, progress: Callable[[
     listed = (
         {**asdict(media), "kind": kind_of(media, settings.include, settings.exclude, named=media.uri in named)}
         for source in work.sources
-        for media in _outside(work.store(source).list(source), lake.uri)
+        for media in _outside(_meant(work, source), lake.uri)
     )
     for part, rows in enumerate(_parts(listed)):
         buffer = io.BytesIO()
@@ -105,6 +106,13 @@ def write_listing(work: Workplace, lake: Lake, run_id: str, progress: Callable[[
         if progress:
             progress(total)
     return total
+
+
+def _meant(work: Workplace, source: str) -> Iterator[MediaObject]:
+    """What a source lists; where it names one object, not those whose names only begin with its."""
+    is_one = work.settings.exact_sources and not source.endswith("/") and scheme_of(source) == "s3"
+    listed = work.store(source).list(source)
+    return (media for media in listed if media.uri == source) if is_one else listed
 
 
 def _outside(listed: Iterable[MediaObject], lake_uri: str) -> Iterator[MediaObject]:

@@ -48,10 +48,13 @@ WHERE run_id = ? AND event IN ('finished', 'incomplete', 'cancelled', 'interrupt
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """attempts: how many there have been by now. settled: whether there need be no more."""
+    """attempts: how many there have been by now. settled: whether there need be no more. error: of this one.
+    delivered: whether it has arrived."""
 
     attempts: int
     settled: bool
+    error: str | None = None
+    delivered: bool = True
 
 
 def endpoints(settings: Settings) -> dict[str, Endpoint]:
@@ -85,7 +88,7 @@ def notify(settings: Settings, lake: Lake, client: httpx.Client, run_id: str, en
         "tried_at": datetime.now(UTC),
     }
     lake.transaction(lambda con: writer.insert(con, {"deliveries": [row]}))
-    return Tried(attempts + 1, attempt.delivered or attempt.unwanted)
+    return Tried(attempts + 1, attempt.delivered or attempt.unwanted, attempt.error, attempt.delivered)
 
 
 def tell(request: dict[str, Any], run_name: str) -> None:
@@ -101,7 +104,17 @@ def tell(request: dict[str, Any], run_name: str) -> None:
     with httpx.Client(trust_env=False) as client:
         tried = notify(work.settings, lake, client, run_id, endpoint)
     if not tried.settled:
-        raise ShotlogError(f"endpoint '{endpoint}' has not heard: see `shotlog webhooks list`")
+        raise ShotlogError(f"endpoint '{endpoint}' has not heard: {tried.error}")
+
+
+def last_try(lake: Lake, run_id: str, endpoint: str) -> tuple[int, float] | None:
+    """How often it was tried, and when last, in seconds since 1970; None where it wasn't, or has arrived."""
+    query = """
+        SELECT max(attempt), epoch(max(tried_at)) FROM log.deliveries WHERE run_id = ? AND endpoint = ?
+        HAVING NOT bool_or(delivered OR status = 410)
+    """
+    row: tuple[int, float] | None = lake.transaction(lambda con: con.execute(query, [run_id, endpoint]).fetchone())
+    return row
 
 
 def message_id(run_id: str, ends: int) -> str:
@@ -125,6 +138,7 @@ def _data(settings: Settings, lake: Lake, run_id: str) -> dict[str, Any]:
         "status": found.state.lower(),
         "media_url": None if found.asked.batch else stored_uri(found.asked.urls[0]),
         "results": found.results,
+        "failures": [{"media_url": one.uri, "code": one.code, "message": one.sentence} for one in found.failures],
         "custom_payload": found.asked.custom_payload,
         "status_url": f"{settings.api_url.rstrip('/')}/v2/media/categories/{run_id}",
     }

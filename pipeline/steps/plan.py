@@ -73,6 +73,7 @@ def plan(
         retag=work.settings.retag,
         retry_failed=work.settings.retry_failed,
         limit=work.settings.limit,
+        exact=work.settings.exact_sources,
     )
     with lake.on_all_cores() if parts > 1 else nullcontext():
         counts = lake.transaction(lambda con: planning.compare(con, listing_glob(lake, run_id), wish))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.errors import LakeError, ShotlogError
+from pipeline.errors import LakeError, MediaError, ShotlogError
 from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
 from pipeline.steps.plan import clear_done
@@ -32,19 +32,19 @@ def end_run(
     *,
     interrupted: bool = False,
     error: Exception | None = None,
-    refused: Sequence[tuple[str, str]] = (),
+    refused: Sequence[tuple[str, str, str]] = (),
 ) -> dict[str, Any]:
     """Append the run's end: finished when every planned batch is in the lake, else incomplete or interrupted.
 
-    error: what broke the run; its sentence is kept where it is one of ours, which hold no secrets. refused: (code,
-    sentence) of sources that lead nowhere and are kept, too.
+    error: what broke the run; its sentence is kept where it is one of ours, which hold no secrets. refused: (URI,
+    code, sentence) of sources that lead nowhere; they are kept, too.
 
     A finished run's work folder is cleared; otherwise it stays for a rerun or for the next run to take over.
     Returns run_id, state, the plan's counts, what was done, and seconds.
     """
     whole = error is None and _is_whole(lake, run_id)
     state = "interrupted" if interrupted else "finished" if whole else "incomplete"
-    reason = str(error) if isinstance(error, ShotlogError) else type(error).__name__
+    reason = str(error) if isinstance(error, ShotlogError | MediaError) else type(error).__name__
     detail: dict[str, Any] = {"error": reason} if error else {}
     writer.record_event(lake, run_id, state, {**detail, **({"refused": list(refused)} if refused else {})})
     if state == "finished":

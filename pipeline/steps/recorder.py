@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from typing import Self
 
-from pipeline.errors import LakeError, StoreError
+from pipeline.errors import StoreError
 from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
 from pipeline.lake.journal import Entry, Journal
@@ -69,8 +70,7 @@ class Recorder:
         """Write a recipe into the lake before anything made by it."""
         with self._lock:
             if recipe.recipe_id not in self._known:
-                row = writer.recipe_row(recipe)
-                self._service.lake().transaction(lambda con: writer.insert(con, {"recipes": [row]}))
+                self._service.lake().transaction(lambda con: writer.know_recipe(con, recipe))
                 self._known.add(recipe.recipe_id)
 
     def _run(self) -> None:
@@ -89,7 +89,7 @@ class Recorder:
             return
         try:
             self._commit(lake, taggings)
-        except (LakeError, StoreError) as error:  # the journal has them: the next turn tries again
+        except Exception as error:  # the journal has them: the next turn tries again
             _log.error("%d images aren't in the lake yet: %s", len(taggings), error)
             with self._lock:
                 self._waiting = taggings + self._waiting
@@ -99,7 +99,8 @@ class Recorder:
         writer.commit_batch(lake, self.run_id, batch_id, [replace(each, batch_id=batch_id) for each in taggings])
         self._batches += 1
         for tagging in taggings:
-            self._journal.drop(tagging.tagging_id)
+            with suppress(StoreError):  # who takes it over sees that the lake has it
+                self._journal.drop(tagging.tagging_id)
 
 
 def _take_over(lake: Lake, run_id: str) -> None:

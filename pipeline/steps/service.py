@@ -95,6 +95,8 @@ class Service:
         own = self.settings.model_copy(
             update={
                 "retag": True,  # who asks for it now wants this very recipe
+                "retry_failed": True,  # and to know what is wrong
+                "exact_sources": True,
                 "metadata": asked,
                 "sampling": sampling or self.settings.sampling,
                 "max_object_mb": min(self.settings.max_object_mb, self.settings.fetch_mb),
@@ -110,12 +112,12 @@ class Service:
         return lake
 
     @contextmanager
-    def lake_at(self, folder: str | None) -> Iterator[Lake]:
+    def lake_at(self, folder: str | None, *, create: bool = False) -> Iterator[Lake]:
         """The lake in a folder, for as long as the block lasts; None: the server's."""
         if folder is None:
             yield self.lake()
         else:
-            with closing(open_lake(folder, open_store(folder), catalog=None, create=True, read_only=False)) as lake:
+            with closing(open_lake(folder, open_store(folder), catalog=None, create=create, read_only=False)) as lake:
                 yield lake
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
@@ -126,7 +128,8 @@ class Service:
     def fetched(self, url: str) -> Iterator[Fetched]:
         """What a stranger named: http(s), s3:// of a configured source, or data:image/…;base64.
 
-        Raises UsageError for any other, MediaError for what can't be reached or may not be; nothing is fetched yet.
+        Raises UsageError for any other, MediaError for what can't be reached or may not be, StoreError where a store of
+        the server's is out of reach; nothing is fetched yet.
         """
         with scratch_folder() as folder:
             if url[:5].lower() == "data:":
@@ -136,36 +139,39 @@ class Service:
                 media = next(iter(store.list(str(path))))
                 yield Fetched(media, store, folder, f"data:sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}")
             else:
-                with self.stores([url]) as stores:
+                with self.stores([url], reads_on=True) as stores:
                     store = stores[scheme_of(url).lower()]
                     media = _named(store, url)
                     yield Fetched(media, store, folder, media.uri)
 
     @contextmanager
-    def stores(self, urls: Sequence[str]) -> Iterator[dict[str, Store]]:
+    def stores(self, urls: Sequence[str], *, reads_on: bool = False) -> Iterator[dict[str, Store]]:
         """By scheme, where strangers' URLs lead: http(s) as far as the guard goes, s3:// within the server's sources.
 
-        Raises UsageError for any other.
+        reads_on: as HttpStore has it. Raises UsageError for any other.
         """
         stores: dict[str, Store] = {}
-        webs = [url for url in urls if scheme_of(url).lower() in ("http", "https")]
         for url in urls:
-            if url in webs:
-                resolve_uri(url)
-            elif scheme_of(url).lower() != "s3":
-                raise UsageError("a media URL is http(s), s3:// within the server's sources, or data:image/…;base64,…")
-            elif any(_lies_in(url, source) for source in self.work.sources):
-                stores["s3"] = self.work.store(url)
-            else:
-                raise UsageError(
-                    "this s3:// URL lies in none of the server's sources: give http(s), or ask for the source"
-                )
+            self.check(url)
+        webs = [url for url in urls if scheme_of(url).lower() in ("http", "https")]
+        if own := [url for url in urls if url not in webs]:
+            stores["s3"] = self.work.store(own[0])
         with ExitStack() as leaving:
             if webs:
-                web = self.work.guarded(webs)
+                web = self.work.guarded(webs, reads_on=reads_on)
                 leaving.callback(web.close)
                 stores |= {"http": web, "https": web}
             yield stores
+
+    def check(self, url: str) -> None:
+        """Raises UsageError for a URL that nobody may name."""
+        scheme = scheme_of(url).lower()
+        if scheme in ("http", "https"):
+            resolve_uri(url)
+        elif scheme != "s3":
+            raise UsageError("a media URL is http(s), or s3:// within the server's sources; an image may be a data URL")
+        elif not any(_lies_in(url, source) for source in self.work.sources):
+            raise UsageError("this s3:// URL lies in none of the server's sources: give http(s), or ask for the source")
 
     def watch(self, got_bytes: int) -> None:
         """Called while an object is fetched. Raises MediaError for one that is larger than a caller may name."""
@@ -181,7 +187,9 @@ def _named(store: Store, url: str) -> MediaObject:
                 return media
             break
     except StoreError as error:
-        raise MediaError("unreadable", str(error)) from error
+        if scheme_of(url).lower() == "s3":
+            raise
+        raise MediaError(error.code, str(error).partition(": ")[0]) from error
     raise MediaError("not_found")
 
 

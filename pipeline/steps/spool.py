@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Any, Self
 
-_LOCK, _RUN, _REQUEST = "lock", "run", "request.json"
+_LOCK, _RUN, _REQUEST, _STARTS, _ENDED = "lock", "run", "request.json", "starts", "ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,18 @@ class Spool:
     def __enter__(self) -> Self:
         taken = (self._folder / str(number) for number in count())
         self._held = [next(slot for slot in taken if self._hold(slot))]
-        self._held += [slot for slot in sorted(self._folder.iterdir()) if slot not in self._held and self._hold(slot)]
+        self.adopt()
+        for slot in self._held:
+            for folder in slot.iterdir():  # made or dropped halfway when a server was killed
+                if folder.is_dir() and not (folder / _REQUEST).exists():
+                    shutil.rmtree(folder, ignore_errors=True)
         return self
+
+    def adopt(self) -> bool:
+        """Hold what nobody holds any more; returns whether there was any."""
+        free = [slot for slot in sorted(self._folder.iterdir()) if slot not in self._held and self._hold(slot)]
+        self._held += free
+        return bool(free)
 
     def __exit__(self, *exc: object) -> None:
         self._leaving.close()
@@ -87,15 +97,37 @@ class Spool:
 
     def jobs(self) -> Iterator[tuple[str, Asked]]:
         """(job id, what it was asked for), oldest first."""
-        found = [(path.parent.name, _read(path)) for slot in self._held for path in slot.glob(f"*/{_REQUEST}")]
+        there = [path.parent.name for slot in self._held for path in slot.glob(f"*/{_REQUEST}")]
+        found = [(job_id, asked) for job_id in there if (asked := self.asked(job_id))]
         yield from sorted(found, key=lambda each: each[1].created_at)
+
+    def asked(self, job_id: str) -> Asked | None:
+        """What a job was asked for; None where nothing is left of it."""
+        try:
+            return _read(self.folder(job_id) / _REQUEST)
+        except FileNotFoundError:
+            return None
+
+    def note_end(self, job_id: str) -> None:
+        """Note that a job has ended now."""
+        (self.folder(job_id) / _ENDED).touch()
+
+    def ended_at(self, job_id: str) -> float | None:
+        """When that was, in seconds since 1970."""
+        try:
+            return (self.folder(job_id) / _ENDED).stat().st_mtime
+        except FileNotFoundError:
+            return None
 
     def start(self, job_id: str) -> int:
         """Note that work on a job begins; returns how often it has begun by now."""
-        path = self.folder(job_id) / "starts"
-        starts = 1 + (int(path.read_text()) if path.exists() else 0)
-        path.write_text(str(starts))
+        starts = 1 + self.starts(job_id)
+        _write(self.folder(job_id) / _STARTS, str(starts))
         return starts
+
+    def starts(self, job_id: str) -> int:
+        path = self.folder(job_id) / _STARTS
+        return int(path.read_text()) if path.exists() else 0
 
     def folder(self, job_id: str) -> Path:
         """A job's own folder, which goes with it."""

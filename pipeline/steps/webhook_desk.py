@@ -14,15 +14,20 @@ from pipeline.steps.notify import check_endpoint, endpoints, notify
 from pipeline.steps.workplace import Workplace
 
 TEST = "shotlog.test"
-"""The type of a message that says nothing."""
+"""The type of a message about no job, else of the same form."""
 
 _LIST = """
 SELECT
     run_id, endpoint,
-    CASE WHEN bool_or(delivered) THEN 'arrived' WHEN bool_or(status = 410) THEN 'refused' ELSE 'waiting' END AS state,
+    CASE
+        WHEN bool_or(delivered) THEN 'arrived'
+        WHEN bool_or(status = 410) THEN 'refused'
+        WHEN max(attempt) >= ? THEN 'given up'
+        ELSE 'waiting'
+    END AS state,
     max(attempt) AS attempts,
     arg_max(status, attempt) AS last_status,
-    arg_max(error, attempt) AS last_error,
+    last(error ORDER BY attempt) AS last_error,
     max(tried_at) AS tried_at
 FROM log.deliveries
 GROUP BY run_id, endpoint
@@ -42,7 +47,7 @@ LIMIT 1
 def list_deliveries(request: dict[str, Any]) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Column names and one row a message, the latest first: whether it has arrived, how often it was tried."""
     lake = Workplace.of(request).lake()
-    found = lake.con.execute(_LIST)
+    found = lake.con.execute(_LIST, [webhooks.MOST_ATTEMPTS])
     return [column[0] for column in found.description or ()], found.fetchall()
 
 
@@ -60,14 +65,22 @@ def retry(request: dict[str, Any], run_id: str) -> dict[str, Any]:
     check_endpoint(work.settings, found[0])
     with httpx.Client(trust_env=False) as client:
         tried = notify(work.settings, lake, client, run_id, found[0])
-    return {"run_id": run_id, "endpoint": found[0], "delivered": tried.settled, "attempts": tried.attempts}
+    told = {"run_id": run_id, "endpoint": found[0], "delivered": tried.delivered, "attempts": tried.attempts}
+    return {**told, "error": tried.error}
 
 
 def test(request: dict[str, Any], name: str) -> dict[str, Any]:
     """Send an endpoint a message that says nothing. Raises UsageError where there is no such endpoint."""
     settings = Workplace.of(request).settings
     check_endpoint(settings, name)
-    body = webhooks.message(TEST, datetime.now(UTC), {})
+    data: dict[str, Any] = {
+        "job_id": "test",
+        "status": "completed",
+        "media_url": None,
+        "results": [],
+        "custom_payload": None,
+    }
+    body = webhooks.message(TEST, datetime.now(UTC), data)
     with httpx.Client(trust_env=False) as client:
         attempt = webhooks.deliver(client, endpoints(settings)[name], f"msg_test_{uuid.uuid4().hex}", body)
     return {"endpoint": name, "delivered": attempt.delivered, "status": attempt.status, "error": attempt.error}

@@ -62,13 +62,13 @@ class Workplace:
             self._stores[scheme] = self.guarded(self.sources) if guarded else open_store(uri, self.sources)
         return self._stores[scheme]
 
-    def guarded(self, urls: Sequence[str]) -> HttpStore:
-        """A store that goes wherever these URLs lead, but not into the network."""
+    def guarded(self, urls: Sequence[str], *, reads_on: bool = False) -> HttpStore:
+        """A store that goes wherever these URLs lead, but not into the network. reads_on: as HttpStore has it."""
         from pipeline.store.guard import MAX_REDIRECTS, GuardedTransport
         from pipeline.store.http import HttpStore
 
         guard = GuardedTransport(self.settings.fetch_allow_hosts, within_s=FETCH_S)
-        return HttpStore(tuple(urls), transport=guard, max_redirects=MAX_REDIRECTS)
+        return HttpStore(tuple(urls), transport=guard, max_redirects=MAX_REDIRECTS, reads_on=reads_on)
 
     def lake(self, *, create: bool = False, read_only: bool = True) -> Lake:
         store = self.store(self.lake_uri)

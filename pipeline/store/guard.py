@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import httpx
@@ -62,20 +64,23 @@ def _inside(address: Address) -> list[Address]:
     return [one for one in inner if one is not None]
 
 
+@cache
+def _trust() -> ssl.SSLContext:
+    """Whose certificates count. Reading them takes longer than fetching a picture from nearby."""
+    return httpx.create_ssl_context()
+
+
 class GuardedTransport(httpx.BaseTransport):
     """Sends requests to the open internet only. Raises MediaError address_refused for all else.
 
-    allow: `host:port` of servers inside that may be asked all the same, as they stand in the URL. within_s: after so
-    long, counted from the first request, every connection is cut: a server may send a byte a minute for days.
+    allow: `host:port` of servers inside that may be asked all the same, as they stand in the URL. within_s: an answer
+    that hasn't come to its end by then is cut off: a server may send a byte a minute for days.
     """
 
     def __init__(self, allow: Collection[str] = (), resolve: Resolve = resolve, within_s: float = 120.0) -> None:
-        self._allow, self._resolve = frozenset(allow), resolve
-        self._until = threading.Timer(within_s, self._cut)
-        self._until.daemon = True
-        self._over, self._sockets = False, list[socket.socket]()
+        self._allow, self._resolve, self._within_s = frozenset(allow), resolve, within_s
         # connections aren't kept: one to an address was made for one name
-        self._inner = httpx.HTTPTransport(limits=httpx.Limits(max_keepalive_connections=0))
+        self._inner = httpx.HTTPTransport(verify=_trust(), limits=httpx.Limits(max_keepalive_connections=0))
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
@@ -85,24 +90,20 @@ class GuardedTransport(httpx.BaseTransport):
         port = url.port or (443 if url.scheme == "https" else 80)
         if f"{host}:{port}" not in self._allow:
             request = _sent_to(self._address(host, port), request)
-        if not self._until.is_alive() and not self._over:
-            self._until.start()
-        request.extensions["trace"] = self._connected
-        response = self._inner.handle_request(request)
-        return _without_body(response) if response.has_redirect_location else response
-
-    def _connected(self, event: str, info: dict[str, Any]) -> None:
-        """Hear from httpcore of every connection."""
-        if event == "connection.connect_tcp.complete":
-            self._sockets.append(info["return_value"].get_extra_info("socket"))
-            if self._over:
-                self._cut()
-
-    def _cut(self) -> None:
-        self._over = True
-        for one in self._sockets:
-            with suppress(OSError):  # closed already
-                one.shutdown(socket.SHUT_RDWR)  # wakes who reads, as closing doesn't
+        limit = _Limit(self._within_s)
+        request.extensions["trace"] = limit.connected
+        try:
+            response = self._inner.handle_request(request)
+        except BaseException:
+            limit.end()
+            raise
+        if response.has_redirect_location:
+            limit.end()
+            return _without_body(response)
+        body = _Body(response.stream, limit)
+        return httpx.Response(
+            response.status_code, headers=response.headers, stream=body, extensions=response.extensions
+        )
 
     def _address(self, host: str, port: int) -> str:
         try:
@@ -115,8 +116,51 @@ class GuardedTransport(httpx.BaseTransport):
         return addresses[0]
 
     def close(self) -> None:
-        self._until.cancel()
         self._inner.close()
+
+
+class _Limit:
+    """Cuts the connection of one request when its time is up."""
+
+    def __init__(self, within_s: float) -> None:
+        self._lock, self._over = threading.Lock(), False
+        self._socket: socket.socket | None = None
+        self._timer = threading.Timer(within_s, self._cut)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def connected(self, event: str, info: dict[str, Any]) -> None:
+        """Hear from httpcore of the connection, and of TLS over it, which is another socket."""
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            with self._lock:
+                self._socket = info["return_value"].get_extra_info("socket")
+            if self._over:
+                self._cut()
+
+    def _cut(self) -> None:
+        with self._lock:
+            self._over = True
+            if self._socket:
+                with suppress(OSError):  # closed already
+                    # wakes who reads, as closing doesn't; TLS's own way would first take the reader's state away
+                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        self._timer.cancel()
+
+
+class _Body(httpx.SyncByteStream):
+    """An answer's body, with which its limit ends."""
+
+    def __init__(self, body: Any, limit: _Limit) -> None:
+        self._body, self._limit = body, limit
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._body
+
+    def close(self) -> None:
+        self._limit.end()
+        self._body.close()
 
 
 def _without_body(response: httpx.Response) -> httpx.Response:

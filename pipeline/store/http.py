@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 for _name in ("httpx", "httpcore"):  # they log every URL with its signature, and Airflow keeps what is logged
     logging.getLogger(_name).setLevel(logging.WARNING)
+
+_MOST_BYTES = 1 << 60
 
 _READ_ONLY = "a lake can't lie behind an http(s) URL: give a folder or s3://bucket/prefix"
 _MEDIA_CODES = {401: "access_denied", 403: "access_denied", 404: "not_found", 410: "not_found"}
@@ -51,9 +53,16 @@ class HttpStore:
     """Objects by URL. The etag is the server's, or its date and size where it gives none."""
 
     def __init__(
-        self, sources: tuple[str, ...] = (), *, transport: httpx.BaseTransport | None = None, max_redirects: int = 20
+        self,
+        sources: tuple[str, ...] = (),
+        *,
+        transport: httpx.BaseTransport | None = None,
+        max_redirects: int = 20,
+        reads_on: bool = False,
     ) -> None:
-        """transport: who connects; None: httpx itself, to wherever a URL leads."""
+        """transport: who connects; None: httpx itself, to wherever a URL leads. reads_on: the answer that told `list`
+        of an object stays open for `fetch`, which then asks for nothing: for one object that is fetched at once.
+        """
         self._client = httpx.Client(
             transport=transport,
             max_redirects=max_redirects,
@@ -62,9 +71,12 @@ class HttpStore:
             headers={"Accept-Encoding": "identity"},  # media are packed already, and a packed answer hides its size
         )
         self._urls = {media_id(source): source for source in sources}
+        self._reads_on, self._open = reads_on, dict[str, httpx.Response]()
 
     def close(self) -> None:
         """Let go of all connections."""
+        for response in self._open.values():
+            response.close()
         self._client.close()
 
     def list(self, source: str) -> Iterator[MediaObject]:
@@ -72,17 +84,28 @@ class HttpStore:
         try:
             headers = self._headers(source)
         except httpx.HTTPStatusError as error:
-            raise StoreError(f"'{shown}' answered {error.response.status_code}: check the URL and its expiry") from None
+            status = error.response.status_code
+            raise StoreError(
+                f"'{shown}' answered {status}: check the URL and its expiry", _MEDIA_CODES.get(status, "unreadable")
+            ) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise StoreError(f"'{shown}' can't be reached ({type(error).__name__}): check the URL") from None
-        size = int(headers.get("content-length", 0))
-        yield MediaObject(shown, _etag(headers), size, _modified(headers), media_id(source))
+        size = headers.get("content-length", "0")
+        if not size.isdigit() or int(size) > _MOST_BYTES:
+            raise StoreError(f"'{shown}' says that it has {size[:40]} bytes: check the URL")
+        yield MediaObject(shown, _etag(headers), int(size), _modified(headers), media_id(source))
 
     @_patiently
     def _headers(self, url: str) -> httpx.Headers:
-        """From a GET whose body isn't read: a signature may allow GET alone."""
-        with self._client.stream("GET", url) as response:
+        """From a GET whose body isn't read, or isn't yet: a signature may allow GET alone."""
+        with ExitStack() as leaving:
+            response = leaving.enter_context(
+                closing(self._client.send(self._client.build_request("GET", url), stream=True))
+            )
             response.raise_for_status()
+            if self._reads_on:
+                self._open[url] = response
+                leaving.pop_all()
             return response.headers
 
     def fetch(self, media: MediaObject, folder: Path, watch: Watch = unwatched) -> LocalCopy:
@@ -94,13 +117,17 @@ class HttpStore:
     @_patiently
     def _download(self, url: str, etag: str, path: Path, watch: Watch) -> str:
         """Stream one version of an object into a file; returns its SHA-256."""
-        with self._client.stream("GET", url) as response, path.open("wb") as file:
+        with self._answer(url) as response, path.open("wb") as file:
             response.raise_for_status()
             if _etag(response.headers) != etag:
                 raise MediaError("object_changed")
             if _is_packed(response):  # though it was asked not to: some bytes unpack to any number
                 raise MediaError("unreadable", "the server packs what it sends")
             return digest(response.iter_raw(), watch, file)[0]  # chunks as they come: a slow server is heard too
+
+    def _answer(self, url: str) -> AbstractContextManager[httpx.Response]:
+        opened = self._open.pop(url, None)
+        return closing(opened) if opened else self._client.stream("GET", url)
 
     def ranges(self, media: MediaObject, watch: Watch = unwatched) -> Ranges | None:
         """None where the server shows no range of an object when asked for one, or no ETag that names one version."""
@@ -197,5 +224,5 @@ def _etag(headers: httpx.Headers) -> str:
 def _modified(headers: httpx.Headers) -> datetime | None:
     try:
         return parsedate_to_datetime(headers["last-modified"])
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         return None

@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from pipeline.errors import UsageError
+from pipeline.errors import MuteError
 from pipeline.model import Frame, FrameTags
 from pipeline.taggers.engine import Completion, Prompt
 
@@ -153,8 +153,8 @@ class Tagger(Protocol):
         ...
 
 
-def cannot_answer(tagger: str) -> UsageError:
-    return UsageError(
+def cannot_answer(tagger: str) -> MuteError:
+    return MuteError(
         f"tagger '{tagger}' can't answer questions: use --tagger transformers:NAME or openai:MODEL "
         "(`shotlog models` says what each needs)"
     )

@@ -18,6 +18,9 @@ WAITING = 8
 IDLE_S = 0.05
 """How often a tagger that has nothing to do hears so."""
 
+BUSY_S = 0.003
+"""How often one that has something hears that there is no more: so long its answers wait to be taken."""
+
 Inbox = queue.SimpleQueue["Answer | Summary | None"]
 """Of one stream. None: the tagger has come to an end."""
 
@@ -127,7 +130,7 @@ class SharedTagger:
             except queue.Empty:
                 yield None
                 try:
-                    item = self._items.get(timeout=IDLE_S)
+                    item = self._items.get(timeout=BUSY_S if self._inboxes else IDLE_S)
                 except queue.Empty:
                     continue
             with self._lock:

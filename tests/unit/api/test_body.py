@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.api.body import BodyLimit
 
-SCOPE = {"type": "http", "headers": []}
+SCOPE = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": []}
 
 
 async def echo(_scope, receive, send):

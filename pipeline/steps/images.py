@@ -56,7 +56,7 @@ def look_at_image(service: Service, url: str, kinds: tuple[str, ...], run_id: st
         if tagger.looks and service.settings.thumbnails:  # made while the tagger looks
             picture = thumbnail(frame.image, width_px=service.settings.thumbnail_px)
 
-    (answer,) = tagger.look(stream())
+    (answer,) = tagger.look(stream(), first=True)
     assert isinstance(answer, Answer)
     if answer.tags is None:
         raise MediaError(answer.error_code or "tagger_refused", answer.detail)

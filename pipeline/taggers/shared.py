@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Generator, Iterable
+from itertools import count
 from typing import Self
 
 from pipeline.errors import TaggerError
@@ -34,7 +35,8 @@ class SharedTagger:
     def __init__(self, tagger: Tagger) -> None:
         self.identity, self.looks, self.summarises = tagger.identity, tagger.looks, tagger.summarises
         self._tagger = tagger
-        self._items: queue.Queue[Frame | Film] = queue.Queue(WAITING)
+        self._items: queue.PriorityQueue[tuple[bool, int, Frame | Film]] = queue.PriorityQueue()
+        self._numbers, self._room = count(), threading.Semaphore(WAITING)
         self._inboxes: dict[Frame | Film, Inbox] = {}
         self._lock, self._over = threading.Lock(), threading.Event()
         self._trouble: BaseException | None = None
@@ -64,15 +66,18 @@ class SharedTagger:
         self._thread.join()
         self._tagger.__exit__(*exc)
 
-    def look(self, stream: Iterable[Look]) -> Generator[Answer | Summary]:
-        """As base.Tagger.look; a stream that ends is waited for until its last answer is there."""
+    def look(self, stream: Iterable[Look], *, first: bool = False) -> Generator[Answer | Summary]:
+        """As base.Tagger.look; a stream that ends is waited for until its last answer is there.
+
+        first: what it brings goes before what others have waiting: somebody waits for it.
+        """
         inbox: Inbox = queue.SimpleQueue()
         asked: set[Frame | Film] = set()
         try:
             for item in stream:
                 if item is not None:
                     asked.add(item)
-                    self._ask(item, inbox)
+                    self._ask(item, inbox, first)
                 while not inbox.empty():
                     yield self._taken(inbox, asked)
             while asked:
@@ -82,15 +87,13 @@ class SharedTagger:
                 for item in asked:
                     self._inboxes.pop(item, None)
 
-    def _ask(self, item: Frame | Film, inbox: Inbox) -> None:
+    def _ask(self, item: Frame | Film, inbox: Inbox, first: bool) -> None:
         with self._lock:
             self._inboxes[item] = inbox
-        while True:
+        self._check()
+        while not first and not self._room.acquire(timeout=IDLE_S):
             self._check()
-            try:
-                return self._items.put(item, timeout=IDLE_S)
-            except queue.Full:
-                continue
+        self._items.put((not first, next(self._numbers), item))
 
     def _taken(self, inbox: Inbox, asked: set[Frame | Film]) -> Answer | Summary:
         self._check()
@@ -126,13 +129,15 @@ class SharedTagger:
         """What all bring; None at once when there is nothing more, so that no batch waits to be filled."""
         while not self._over.is_set():
             try:
-                item = self._items.get_nowait()
+                can_wait, _, item = self._items.get_nowait()
             except queue.Empty:
                 yield None
                 try:
-                    item = self._items.get(timeout=BUSY_S if self._inboxes else IDLE_S)
+                    can_wait, _, item = self._items.get(timeout=BUSY_S if self._inboxes else IDLE_S)
                 except queue.Empty:
                     continue
+            if can_wait:
+                self._room.release()
             with self._lock:
                 wanted = item in self._inboxes
             if wanted:

@@ -150,7 +150,13 @@ def test_the_command_line_shows_and_tries_messages(http, begun, receiver, served
     rows = {row["run_id"]: row for row in json.loads(command(served, "list", "--format", "json").stdout)}
     assert (rows[job_id]["state"], rows[job_id]["endpoint"], rows[job_id]["attempts"]) == ("arrived", "news", 1)
     again = command(served, "retry", job_id, "--format", "json")
-    assert json.loads(again.stdout) == {"run_id": job_id, "endpoint": "news", "delivered": True, "attempts": 1, "error": None}
+    assert json.loads(again.stdout) == {
+        "run_id": job_id,
+        "endpoint": "news",
+        "delivered": True,
+        "attempts": 1,
+        "error": None,
+    }
     unknown = command(served, "retry", "0" * 32)
     assert (unknown.returncode, "there is no job" in unknown.stderr) == (2, True)
 

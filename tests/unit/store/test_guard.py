@@ -2,15 +2,22 @@
 
 import ipaddress
 import socket
+import ssl
 import threading
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
 from pipeline.errors import MediaError
+from pipeline.store import guard
 from pipeline.store.guard import MAX_REDIRECTS, GuardedTransport, is_open, resolve
 
 INSIDE = [
@@ -199,8 +206,8 @@ def test_the_system_reads_what_it_reads():
 
 
 @contextmanager
-def answering(answer):
-    """A server that answers every connection by `answer(connection)`; gives its port."""
+def answering(answer, tls=None):
+    """A server that answers every connection by `answer(connection)`, over TLS with a context; gives its port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve():
@@ -210,9 +217,9 @@ def answering(answer):
                     threading.Thread(target=one, args=[connection], daemon=True).start()
 
         def one(connection):
-            with connection, suppress(OSError):
-                connection.recv(4096)
-                answer(connection)
+            with suppress(OSError), tls.wrap_socket(connection, server_side=True) if tls else connection as talking:
+                talking.recv(4096)
+                answer(talking)
 
         threading.Thread(target=serve, daemon=True).start()
         port = listening.getsockname()[1]
@@ -253,3 +260,47 @@ def test_who_sends_a_byte_now_and_then_is_cut_off(begun):
         with httpx.Client(transport=guard, timeout=60) as client, pytest.raises(httpx.TransportError):
             client.get(f"http://127.0.0.1:{port}/")
     waiting.set()
+
+
+@pytest.fixture
+def certified(tmp_path, monkeypatch):
+    """A TLS context of a server on 127.0.0.1 whose certificate the guard trusts."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(1), now + timedelta(1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path, form = tmp_path / "server.pem", serialization.Encoding.PEM
+    private = key.private_bytes(form, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(certificate.public_bytes(form) + private)
+    monkeypatch.setattr(guard, "_trust", lambda: ssl.create_default_context(cafile=path))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return context
+
+
+def test_over_tls_too(certified):
+    waiting = threading.Event()
+
+    def answer(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        while not waiting.wait(0.05):
+            connection.sendall(b"x")
+
+    with answering(answer, certified) as port, GuardedTransport([f"127.0.0.1:{port}"], within_s=0.5) as transport:
+        with httpx.Client(transport=transport, timeout=60) as client, pytest.raises(httpx.TransportError):
+            client.get(f"https://127.0.0.1:{port}/")
+    waiting.set()
+
+
+def test_each_request_has_a_time_of_its_own(certified):
+    def answer(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")
+        threading.Event().wait(0.3)
+        connection.sendall(b"k")
+
+    with answering(answer, certified) as port, GuardedTransport([f"127.0.0.1:{port}"], within_s=1) as transport:
+        with httpx.Client(transport=transport, timeout=60) as client:
+            assert [client.get(f"https://127.0.0.1:{port}/").text for _ in range(5)] == ["ok"] * 5

@@ -143,6 +143,9 @@ class Settings(BaseSettings):
     airflow_user: str | None = Field(None, description="who begins runs there (default: nobody, where it lets all in)")
     airflow_password: SecretStr | None = Field(None, description="their password; never kept")
     jobs_a_key: int = Field(100, ge=1, description="jobs of the HTTP API that one key may have at a time")
+    models: Names = Field(
+        (), description="further taggers that callers of the HTTP API may name, each loaded when it is first asked for"
+    )
     body_mb: int = Field(64, ge=1, description="the HTTP API takes no request that is longer")
     ask_media: int = Field(20, ge=1, description="images and videos in one request to the HTTP API")
     fetch_mb: int = Field(512, ge=1, description="the HTTP API fetches no larger image or video for a caller")

@@ -31,7 +31,7 @@ _EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream
 async def models(request: Request, _caller: Asker) -> Models:
     """The models that can be asked for."""
     service: Service = request.app.state.service
-    return Models(data=[Model(id=service.settings.tagger, created=request.app.state.started)])
+    return Models(data=[Model(id=name, created=request.app.state.started) for name in service.taggers.names])
 
 
 @router.post("/v2/media/completions", response_model=ChatCompletion, responses=_EVENTS)
@@ -39,7 +39,7 @@ async def models(request: Request, _caller: Asker) -> Models:
 async def complete(asked: ChatRequest, request: Request, _caller: Asker) -> ChatCompletion | Closing:
     """Answer the last message, in sight of all images and frames. With `stream`, as server-sent events."""
     service: Service = request.app.state.service
-    check_model(service, asked.model)
+    model = model_of(service, asked.model)
     messages = [_said(message) for message in asked.messages]
     limit = asked.max_completion_tokens or asked.max_tokens
     try:
@@ -48,11 +48,11 @@ async def complete(asked: ChatRequest, request: Request, _caller: Asker) -> Chat
             lambda: conversing.prompt_of(service, messages, max_tokens=limit, temperature=asked.heat)
         )
         prompt = await asyncio.wrap_future(looking)
-        pieces = written(conversing.converse(service, prompt))
+        pieces = written(await asyncio.to_thread(conversing.converse, service, model, prompt))
         first = await anext(pieces)  # what can't be answered has a status, streamed or not
     except (ShotlogError, MediaError) as error:
         raise Problem.of(error, param="messages") from error
-    answer = _Answer(service.settings.tagger)
+    answer = _Answer(model)
     if asked.stream:
         wants_usage = bool(asked.stream_options and asked.stream_options.include_usage)
         events = _events(answer, first, pieces, wants_usage)
@@ -61,10 +61,12 @@ async def complete(asked: ChatRequest, request: Request, _caller: Asker) -> Chat
         return await _whole(answer, first, pieces, request)
 
 
-def check_model(service: Service, name: str | None) -> None:
-    known = service.settings.tagger
-    if name not in (None, known, known.partition(":")[2] or None):
-        raise Problem(404, "model_not_found", f"there is no model '{name}' here: ask for '{known}'", param="model")
+def model_of(service: Service, name: str | None) -> str:
+    """Who is meant, by the whole name. Raises Problem 404."""
+    if model := service.taggers.named(name):
+        return model
+    known = " or ".join(f"'{each}'" for each in service.taggers.names)
+    raise Problem(404, "model_not_found", f"there is no model '{name}' here: ask for {known}", param="model")
 
 
 def _said(message: Message) -> Said:

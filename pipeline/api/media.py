@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
 from pipeline.api.access import Caller, Tags
-from pipeline.api.chat import check_model
+from pipeline.api.chat import model_of
 from pipeline.api.jobs_contract import (
     BatchRequest,
     CategoriesRequest,
@@ -46,19 +46,19 @@ _STARTED: dict[int | str, dict[str, Any]] = {202: {"model": JobStarted, "descrip
 async def categories(asked: CategoriesRequest, request: Request, caller: Tags) -> JSONResponse:
     """What an image shows; of a video a job's id, under which to ask for that."""
     service: Service = request.app.state.service
-    check_model(service, asked.model)
+    model = model_of(service, asked.model)
     _check_webhook(service, asked.webhook)
     kinds = _in_order(asked)
     try:
         if not is_video_by_name(asked.media_url):
-            seen = await asyncio.wrap_future(service.submit(lambda: _seen(request, asked, kinds)))
+            seen = await asyncio.wrap_future(service.submit(lambda: _seen(request, asked, model, kinds)))
             if seen:
                 return JSONResponse({"metadata": labels(kinds, seen.tags)})
             if asked.media_url[:5].lower() == "data:":
                 raise Problem(422, "not_an_image", "a data URL holds one still: give a video's URL", param="media_url")
         else:
             await asyncio.wrap_future(service.submit(lambda: _check(service, asked.media_url)))
-        return await _started(request, caller, asked, (asked.media_url,))
+        return await _started(request, caller, asked, model, (asked.media_url,))
     except (ShotlogError, MediaError) as error:
         raise Problem.of(error, param="media_url") from error
 
@@ -67,7 +67,7 @@ async def categories(asked: CategoriesRequest, request: Request, caller: Tags) -
 async def batches(asked: BatchRequest, request: Request, caller: Tags) -> JSONResponse:
     """One job for many media."""
     service: Service = request.app.state.service
-    check_model(service, asked.model)
+    model = model_of(service, asked.model)
     _check_webhook(service, asked.webhook)
     for number, url in enumerate(asked.media_urls):
         try:
@@ -75,7 +75,7 @@ async def batches(asked: BatchRequest, request: Request, caller: Tags) -> JSONRe
         except UsageError as error:
             raise Problem.of(error, param=f"media_urls.{number}") from error
     try:
-        return await _started(request, caller, asked, tuple(asked.media_urls), batch=True)
+        return await _started(request, caller, asked, model, tuple(asked.media_urls), batch=True)
     except ShotlogError as error:
         raise Problem.of(error, param="media_urls") from error
 
@@ -118,10 +118,10 @@ async def cancel(job_id: str, request: Request, caller: Tags) -> JobStatus:
     return _told(await asyncio.to_thread(jobs.cancel, job_id, _owner(caller)))
 
 
-def _seen(request: Request, asked: CategoriesRequest, kinds: tuple[str, ...]) -> Seen | None:
+def _seen(request: Request, asked: CategoriesRequest, model: str, kinds: tuple[str, ...]) -> Seen | None:
     service: Service = request.app.state.service
     recorder: Recorder = request.app.state.recorder
-    seen = look_at_image(service, asked.media_url, kinds, recorder.run_id)
+    seen = look_at_image(service, asked.media_url, model, kinds, recorder.run_id)
     if seen and asked.store:
         recorder.record(seen.tagging, seen.recipe)
     return seen
@@ -144,7 +144,7 @@ def _check(service: Service, url: str) -> None:
 
 
 async def _started(
-    request: Request, caller: Caller, asked: Wanted, urls: tuple[str, ...], *, batch: bool = False
+    request: Request, caller: Caller, asked: Wanted, model: str, urls: tuple[str, ...], *, batch: bool = False
 ) -> JSONResponse:
     jobs: Jobs = request.app.state.jobs
     what = Asked(
@@ -157,6 +157,7 @@ async def _started(
         webhook=asked.webhook,
         store=asked.store,
         batch=batch,
+        model=model,
     )
     job = await asyncio.to_thread(jobs.create, what)
     return JSONResponse(JobStarted(job_id=job.job_id, custom_payload=asked.custom_payload).model_dump(), 202)

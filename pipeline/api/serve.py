@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 from typing import Any
 
@@ -27,6 +28,7 @@ def serve(request: dict[str, Any], host: str, port: int) -> None:
         async def run() -> None:
             _log.info("loading %s", gate.tagger)
             await gate.worker.ready()
+            signal.signal(signal.SIGTERM, lambda *_: None)  # the server ends on it, then the worker
             _log.info("listening on http://%s:%d", host, listening.getsockname()[1])
             await server.serve(sockets=[listening])
 

@@ -74,9 +74,9 @@ def main(path: Path, parent_pid: int) -> None:
 
 def _end_with(service: Service, server: uvicorn.Server, parent_pid: int) -> None:
     """Make way for another process once the tagger has given up; end with the gate, should the system not see to it."""
-    while not service.is_broken and os.getppid() == parent_pid:
+    while not service.taggers.is_broken and os.getppid() == parent_pid:
         time.sleep(_LOOK_EVERY_S)
-    if service.is_broken:
+    if service.taggers.is_broken:
         _log.error("the tagger has given up: another worker process is to try")
     server.should_exit = True
 

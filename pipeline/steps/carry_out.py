@@ -85,7 +85,7 @@ class Carrier:
             if ended and ended.has_ended:  # by a server that was killed before it had tidied up
                 return ended
             trouble = self._trouble(job, lake)
-            if job.is_stopped or self._service.is_broken:
+            if job.is_stopped or self._service.taggers.is_broken:
                 return None
             return self._end(job, lake, trouble)
 
@@ -112,7 +112,8 @@ class Carrier:
         return None
 
     def _look(self, job: Job, work: Workplace, lake: Lake) -> None:
-        run_id, tagger = job.job_id, self._service.tagger_of(job.asked.kinds)
+        run_id, taggers = job.job_id, self._service.taggers
+        tagger = taggers.of(job.asked.model or taggers.own, job.asked.kinds)
         plans = plans_of(lake, run_id)
         if not plans:
             write_listing(work, lake, run_id)
@@ -166,5 +167,6 @@ class Carrier:
         return ended
 
     def _work(self, asked: Asked, stores: dict[str, Store]) -> Workplace:
-        work = self._service.work_of(asked.kinds, sampling=asked.sampling)
+        taggers = self._service.taggers
+        work = taggers.work_of(asked.model or taggers.own, asked.kinds, sampling=asked.sampling)
         return replace(work, sources=asked.urls, _stores=stores)

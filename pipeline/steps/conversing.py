@@ -51,10 +51,10 @@ def prompt_of(service: Service, messages: Sequence[Said], *, max_tokens: int | N
     return Prompt(turns, max_tokens or service.settings.answer_tokens, temperature=temperature)
 
 
-def converse(service: Service, prompt: Prompt) -> Generator[str, None, Completion]:
+def converse(service: Service, model: str, prompt: Prompt) -> Generator[str, None, Completion]:
     """The next turn, piece by piece; returns it whole. Raises UsageError at once for a tagger that can't answer,
     TaggerError where there is no answer, UnfitError where another question may have one."""
-    return service.tagger.converse(prompt)
+    return service.taggers.of(model, service.settings.metadata).converse(prompt)
 
 
 def _parts(service: Service, message: Said, most: int) -> Iterator[str | np.ndarray]:

@@ -36,12 +36,12 @@ def is_video_by_name(url: str) -> bool:
         return False
 
 
-def look_at_image(service: Service, url: str, kinds: tuple[str, ...], run_id: str) -> Seen | None:
+def look_at_image(service: Service, url: str, model: str, kinds: tuple[str, ...], run_id: str) -> Seen | None:
     """What the image at a stranger's URL shows; None where it is a video. Takes a thread until the tagger has answered.
 
     Raises MediaError for what can't be fetched, decoded or answered; UsageError for a URL that nobody may name.
     """
-    tagger = service.tagger_of(kinds)
+    tagger = service.taggers.of(model, kinds)
     with service.fetched(url) as fetched:
         opened = MediaInHand("", _as_stored(fetched), {})
         service.watch(fetched.media.size_bytes)
@@ -63,7 +63,7 @@ def look_at_image(service: Service, url: str, kinds: tuple[str, ...], run_id: st
     opened.answered[0.0] = TaggedFrame(0.0, 0, answer.tags, thumbnail=picture)
     opened.seen.add(0.0)
     opened.model_s = answer.model_s
-    recipe = service.work_of(kinds).recipe(tagger)
+    recipe = service.taggers.work_of(model, kinds).recipe(tagger)
     return Seen(answer.tags, opened.tagging(run_id, recipe.recipe_id), recipe)
 
 

@@ -1,4 +1,4 @@
-"""What works for the HTTP API: one loaded tagger, its decoder processes and its lake, as long as the server runs."""
+"""What works for the HTTP API: loaded taggers, decoder processes and the lake, as long as the server runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -18,11 +18,10 @@ from pipeline.errors import MediaError, StoreError, UsageError
 from pipeline.lake.catalog import Lake, open_lake
 from pipeline.model import MediaObject
 from pipeline.steps.scratch import scratch_folder
+from pipeline.steps.taggers_on_call import TaggersOnCall
 from pipeline.steps.workplace import Workplace
 from pipeline.store import open_store, resolve_uri, scheme_of
 from pipeline.store.base import Store
-from pipeline.taggers import open_tagger
-from pipeline.taggers.shared import SharedTagger
 from pipeline.uris import stored_uri
 
 T = TypeVar("T")
@@ -53,56 +52,21 @@ class Service:
         """request: settings by their names. Raises UsageError, TaggerError."""
         self.work = Workplace.of(request)
         self.settings = self.work.settings
-        self.tagger = SharedTagger(self.work.tagger())
-        self._taggers = {self.settings.metadata: self.tagger}
-        self._loading = threading.Lock()
+        self.taggers = TaggersOnCall(self.work)
         self._lakes = threading.local()
         self.decoders = self.work.decoders()
         # its threads live as long as it does: the system ends a decoder process with the thread that started it
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="media")
 
     def __enter__(self) -> Self:
-        self.tagger.__enter__()
+        self.taggers.__enter__()
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.decoders.stop()
         self._pool.shutdown(cancel_futures=True)
         self.decoders.close()
-        for tagger in self._taggers.values():
-            tagger.__exit__(*exc)
-
-    @property
-    def is_broken(self) -> bool:
-        """Whether a tagger has given up: nothing mends that but another process."""
-        return any(tagger.has_given_up for tagger in list(self._taggers.values()))
-
-    def tagger_of(self, kinds: tuple[str, ...]) -> SharedTagger:
-        """Who fills these metadata kinds. A model is asked for no others; who sees all at once needs no telling."""
-        with self._loading:
-            if kinds not in self._taggers:
-                own = self.settings.model_copy(update={"metadata": kinds})
-                tagger = SharedTagger(open_tagger(own))
-                if tagger.identity.prompt_version is None and set(kinds) <= set(self.settings.metadata):
-                    return self.tagger
-                tagger.__enter__()
-                self._taggers[kinds] = tagger
-            return self._taggers[kinds]
-
-    def work_of(self, kinds: tuple[str, ...], *, sampling: str | None = None) -> Workplace:
-        """The settings under which these kinds are filled; what `tagger_of` answers is filed under their recipe."""
-        asked = self.settings.metadata if self.tagger_of(kinds) is self.tagger else kinds
-        own = self.settings.model_copy(
-            update={
-                "retag": True,  # who asks for it now wants this very recipe
-                "retry_failed": True,  # and to know what is wrong
-                "exact_sources": True,
-                "metadata": asked,
-                "sampling": sampling or self.settings.sampling,
-                "max_object_mb": min(self.settings.max_object_mb, self.settings.fetch_mb),
-            }
-        )
-        return replace(self.work, settings=own)
+        self.taggers.__exit__(*exc)
 
     def lake(self) -> Lake:
         """This thread's own connection to the server's lake, which is made where there is none."""

@@ -22,8 +22,8 @@ _LOCK, _RUN, _REQUEST, _STARTS, _ENDED = "lock", "run", "request.json", "starts"
 class Asked:
     """What a job was asked for.
 
-    owner: the name of the key that asked. urls: media, or one s3:// prefix; as given, with any signature. sampling:
-    None, as the server's settings say. store: whether the lake keeps what is found.
+    owner: the name of the key that asked. urls: media, or one s3:// prefix; as given, with any signature. sampling,
+    model: None, as the server's settings say. store: whether the lake keeps what is found.
     """
 
     owner: str
@@ -35,6 +35,7 @@ class Asked:
     webhook: str | None = None
     store: bool = True
     batch: bool = False
+    model: str | None = None
 
 
 class Spool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,43 +10,36 @@ from itertools import cycle, islice
 from pathlib import Path
 from statistics import median, quantiles
 
-import httpx
 import psutil
-from pytest_httpserver import HTTPServer
-from werkzeug import Response
 
 from pipeline.decode.worker import DecodeChild
 from pipeline.pictures import shrunk, thumbnail
 from pipeline.settings import load_settings
 from pipeline.taggers import open_tagger
+from tests.benchmark.loopback import NEVER, Client, files_at_hand
 from tests.benchmark.table import Figure, say
 from tests.integration.serving import Served, serving
 from tests.media import media
 
 NAMES = ("coffee.png", "astronaut.png", "rocket.jpg", "china.jpg")
-IMAGES, CLIENTS, QUEUED, ASKED, LONG = 40, 32, 1000, 400, 10_000
+IMAGES, CLIENTS, MANY, QUEUED, ASKED, LONG = 40, 32, 200, 1000, 400, 10_000
 KINDS = ["categories", "participants", "actions", "scene", "tags"]
 
 
 def run(folder: Path) -> list[Figure]:
     paths = [media(name) for name in NAMES]
-    with HTTPServer(threaded=True) as web:
-        for path in paths:
-            web.expect_request(f"/{path.name}").respond_with_data(path.read_bytes(), headers={"ETag": f'"{path.name}"'})
-        over = threading.Event()
-        web.expect_request("/slow.mp4").respond_with_handler(lambda _: over.wait(600) and Response())
-        urls = [web.url_for(f"/{path.name}") for path in paths]
-        with _served(folder, web) as (served, http):
-            alone_s, asked_s = _one_by_one(paths, http, urls)
+    with files_at_hand(paths) as port:
+        urls = [f"http://127.0.0.1:{port}/{path.name}" for path in paths]
+        with _served(folder, port) as (served, client):
+            alone_s, asked_s = _one_by_one(paths, client, urls)
             say("  as many at once as clients")
-            own, through = _own_throughput(paths), _throughput(served, urls)
+            own, through = _own_throughput(paths), _throughput(client, urls)
             say("  a long while")
-            few_mb, many_mb = _long(served, urls)
+            few_mb, many_mb = _long(served, client, urls)
         (folder / "queue").mkdir()
-        with _served(folder / "queue", web) as (served, http):
+        with _served(folder / "queue", port) as (_, client):
             say("  the status of one job, of a thousand")
-            one_s, many_s = _status(http, web.url_for("/slow.mp4"))
-            over.set()
+            one_s, many_s = _status(client, f"http://127.0.0.1:{port}{NEVER}")
     return [
         Figure(
             "An image over HTTP (`builtin`, loopback, one after another, p50) over decoding and tagging it in a loop",
@@ -73,26 +65,26 @@ def run(folder: Path) -> list[Figure]:
 
 
 @contextmanager
-def _served(folder: Path, web: HTTPServer) -> Iterator[tuple[Served, httpx.Client]]:
+def _served(folder: Path, port: int) -> Iterator[tuple[Served, Client]]:
     settings = {
-        "SHOTLOG_FETCH_ALLOW_HOSTS": f"{web.host}:{web.port}",
+        "SHOTLOG_FETCH_ALLOW_HOSTS": f"127.0.0.1:{port}",
         "SHOTLOG_LAKE": str(folder / "lake"),
         "SHOTLOG_CALLS_A_MINUTE": "1000000",
         "SHOTLOG_JOBS_A_KEY": "2000",
         "HOME": str(folder),
     }
-    with serving(folder, "builtin", settings) as served, served.client(served.key("tag")) as http:
-        yield served, http
+    with serving(folder, "builtin", settings) as served:
+        yield served, Client(served.url, served.key("tag"))
 
 
-def _image(http: httpx.Client, url: str) -> float:
+def _image(client: Client, url: str) -> float:
     """Seconds that one answer took."""
     began = time.perf_counter()
-    http.post("/v2/media/categories", json={"media_url": url, "metadata": KINDS}).raise_for_status()
+    client.post("/v2/media/categories", {"media_url": url, "metadata": KINDS})
     return time.perf_counter() - began
 
 
-def _one_by_one(paths: list[Path], http: httpx.Client, urls: list[str]) -> tuple[float, float]:
+def _one_by_one(paths: list[Path], client: Client, urls: list[str]) -> tuple[float, float]:
     """Medians of both, in turn: in a loop, over HTTP."""
     alone, asked = [], []
     with (
@@ -107,7 +99,7 @@ def _one_by_one(paths: list[Path], http: httpx.Client, urls: list[str]) -> tuple
             thumbnail(frame.image)
             alone.append(time.perf_counter() - began)
             assert answer.tags  # type: ignore[union-attr]
-            asked.append(_image(http, url))
+            asked.append(_image(client, url))
     return median(alone[len(paths) :]), median(asked[len(urls) :])  # each was cold once
 
 
@@ -128,44 +120,41 @@ def _own_throughput(paths: list[Path]) -> float:
         return count / (time.perf_counter() - began)
 
 
-def _throughput(served: Served, urls: list[str]) -> float:
-    key = next(iter(served.keys.values()))
-    with ThreadPoolExecutor(CLIENTS) as pool, served.client(key) as http:
-        list(pool.map(lambda url: _image(http, url), islice(cycle(urls), CLIENTS)))
+def _throughput(client: Client, urls: list[str]) -> float:
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(lambda url: _image(client, url), islice(cycle(urls), CLIENTS)))
         began = time.perf_counter()
-        list(pool.map(lambda url: _image(http, url), islice(cycle(urls), 200)))
-        return 200 / (time.perf_counter() - began)
+        list(pool.map(lambda url: _image(client, url), islice(cycle(urls), MANY)))
+        return MANY / (time.perf_counter() - began)
 
 
-def _status(http: httpx.Client, url: str) -> tuple[float, float]:
+def _status(client: Client, url: str) -> tuple[float, float]:
     """p99 in seconds: with one job, with many."""
-    job_ids = [_begin(http, url)]
-    one = _p99(http, job_ids[0])
-    job_ids += [_begin(http, url) for _ in range(QUEUED - 1)]
-    return one, _p99(http, job_ids[-1])
+    job_ids = [_begin(client, url)]
+    one = _p99(client, job_ids[0])
+    job_ids += [_begin(client, url) for _ in range(QUEUED - 1)]
+    return one, _p99(client, job_ids[-1])
 
 
-def _begin(http: httpx.Client, url: str) -> str:
-    body = {"media_urls": [url], "metadata": ["tags"]}
-    return str(http.post("/v2/media/batches", json=body).raise_for_status().json()["job_id"])
+def _begin(client: Client, url: str) -> str:
+    return str(client.post("/v2/media/batches", {"media_urls": [url], "metadata": ["tags"]})["job_id"])
 
 
-def _p99(http: httpx.Client, job_id: str) -> float:
+def _p99(client: Client, job_id: str) -> float:
     took = []
     for _ in range(ASKED):
         began = time.perf_counter()
-        http.get(f"/v2/media/categories/{job_id}").raise_for_status()
+        client.get(f"/v2/media/categories/{job_id}")
         took.append(time.perf_counter() - began)
     return quantiles(took, n=100)[-1]
 
 
-def _long(served: Served, urls: list[str]) -> tuple[float, float]:
-    key = next(iter(served.keys.values()))
-    with ThreadPoolExecutor(CLIENTS) as pool, served.client(key) as http:
-        for _ in pool.map(lambda url: _image(http, url), islice(cycle(urls), LONG // 10)):
+def _long(served: Served, client: Client, urls: list[str]) -> tuple[float, float]:
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        for _ in pool.map(lambda url: _image(client, url), islice(cycle(urls), LONG // 10)):
             pass
         few = _rss_mb(served.pid)
-        for _ in pool.map(lambda url: _image(http, url), islice(cycle(urls), LONG - LONG // 10)):
+        for _ in pool.map(lambda url: _image(client, url), islice(cycle(urls), LONG - LONG // 10)):
             pass
         return few, _rss_mb(served.pid)
 

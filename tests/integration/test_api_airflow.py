@@ -6,6 +6,7 @@ import os
 import subprocess
 
 import httpx
+import openai
 import pytest
 from pytest_httpserver import HTTPServer
 from standardwebhooks import Webhook
@@ -31,7 +32,7 @@ def web():
 
 
 @pytest.fixture(scope="module")
-def told(web, tmp_path_factory):
+def told(web, tiny_model, tmp_path_factory):
     """What Airflow's tasks, the API within its server, and a server beside it are all told."""
     folder = tmp_path_factory.mktemp("api")
     endpoints = folder / "webhooks.toml"
@@ -45,6 +46,7 @@ def told(web, tmp_path_factory):
         "SHOTLOG_WORKERS": "1",
         "SHOTLOG_SCHEDULE": "none",
         "SHOTLOG_WEBHOOKS_FILE": str(endpoints),
+        "SHOTLOG_MODELS": f"transformers:{tiny_model}",
         "XDG_RUNTIME_DIR": str(folder),
         "HOME": str(folder),
     }
@@ -103,8 +105,18 @@ def test_the_api_lies_inside_airflows_server(running, web, told, served):
         assert "cup" in answer.json()["metadata"]["participants"]
         status = ended(http, post(http, web.url_for("/bikes.mp4"), ["scene"]).json()["job_id"])
         assert status["status"] == "COMPLETED"
-        assert http.get("/v1/models").json()["data"][0]["id"] == "builtin"
         assert http.get("/v2/media/categories/nonsense").status_code == 404
+    client = openai.OpenAI(base_url=f"{base}/v1", api_key=made["key"], http_client=httpx.Client(trust_env=False))
+    names = [model.id for model in client.models.list()]
+    assert names == ["builtin", told["SHOTLOG_MODELS"]]
+    asked = [{"role": "user", "content": "What is this?"}]
+    with pytest.raises(openai.UnprocessableEntityError, match="answers no questions"):
+        client.chat.completions.create(model="builtin", messages=asked)
+    whole = client.chat.completions.create(model=names[1], messages=asked, max_tokens=8)
+    assert (whole.model, whole.usage.completion_tokens) == (names[1], 8)
+    stream = client.chat.completions.create(model=names[1], messages=asked, max_tokens=8, stream=True)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == whole.choices[0].message.content
+    assert "/shotlog/openapi.json" in httpx.get(f"{base}/docs", trust_env=False).text
 
 
 def test_a_run_tells_a_webhook_how_it_ended_until_it_has_heard(running, told, web):

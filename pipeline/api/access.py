@@ -116,18 +116,20 @@ class Caller:
     scopes: tuple[str, ...]
 
 
-def caller(needed: str) -> Callable[..., Awaitable[Caller]]:
-    """A dependency that gives who calls, if they may do this."""
+def caller(*needed: str) -> Callable[..., Awaitable[Caller]]:
+    """A dependency that gives who calls, if they may do one of these."""
 
     async def check(request: Request, _credentials: Annotated[object, Security(_bearer)]) -> Caller:
         who = Caller(request.headers[KEY], tuple(request.headers[SCOPES].split()))
-        if needed not in who.scopes and "admin" not in who.scopes:
-            raise Problem(403, "missing_scope", f"key '{who.name}' may not do this: it needs the scope '{needed}'")
+        if not {*needed, "admin"} & set(who.scopes):
+            scopes = " or ".join(f"'{scope}'" for scope in needed or ("admin",))
+            raise Problem(403, "missing_scope", f"key '{who.name}' may not do this: it needs the scope {scopes}")
         return who
 
     return check
 
 
+Anyone = Annotated[Caller, Depends(caller("ask", "tag"))]
 Asker = Annotated[Caller, Depends(caller("ask"))]
-Admin = Annotated[Caller, Depends(caller("admin"))]
+Admin = Annotated[Caller, Depends(caller())]
 Tags = Annotated[Caller, Depends(caller("tag"))]

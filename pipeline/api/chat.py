@@ -12,7 +12,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from pipeline.api.access import Asker
+from pipeline.api.access import Anyone, Asker
 from pipeline.api.contract import AnswerMessage, ChatCompletion, ChatRequest, Choice, Message, Model, Models, Usage
 from pipeline.api.events import Closing, written
 from pipeline.api.problems import Problem
@@ -28,7 +28,7 @@ _EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream
 
 
 @router.get("/v1/models")
-async def models(request: Request, _caller: Asker) -> Models:
+async def models(request: Request, _caller: Anyone) -> Models:
     """The models that can be asked for."""
     service: Service = request.app.state.service
     return Models(data=[Model(id=name, created=request.app.state.started) for name in service.taggers.names])

@@ -170,6 +170,12 @@ def test_a_tagger_that_answers_no_questions_says_so(http):
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "answers_no_questions")
 
 
+def test_a_key_to_tag_learns_whom_it_can_name(served):
+    with served.client(served.key("tag")) as client:
+        assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["builtin"]
+        assert client.post("/v1/chat/completions", json={}).status_code in (403, 422)
+
+
 @pytest.mark.parametrize("job_id", ["a%00b", "..", "%2e%2e", "a" * 300, "serve-x"])
 def test_what_is_no_jobs_id_is_404(http, job_id):
     assert http.get(f"/v2/media/categories/{job_id}").status_code == 404

@@ -45,9 +45,6 @@ class Key:
     def is_valid(self, now: datetime) -> bool:
         return not self.revoked_at and (self.expires_at is None or now < datetime.fromisoformat(self.expires_at))
 
-    def may(self, scope: str) -> bool:
-        return scope in self.scopes or "admin" in self.scopes
-
     @property
     def state(self) -> str:
         """valid, expired or revoked."""

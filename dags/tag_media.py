@@ -18,7 +18,6 @@ from pipeline.settings import POOLS, asked, form, load_settings
 LAKE = Asset("shotlog_lake")  # updated by every run that is finished: schedule on it what reads the lake
 FORM = {name: Param(None, **how) for name, how in form().items()}
 TRY = {"retries": 2}  # after [core] default_task_retry_delay
-TRY = {"retries": 2}  # after [core] default_task_retry_delay
 
 
 @task
@@ -55,7 +54,8 @@ def publish_run(lake_run: str, params: dict[str, Any] | None = None) -> dict[str
 
 
 def if_asked(context: Any) -> None:
-    if not load_settings(**asked(context["params"])).webhook:
+    told = load_settings(**asked(context["params"]))
+    if told.callers_urls or not told.webhook:  # the HTTP API tells of its jobs itself
         raise AirflowSkipException("nobody is to be told: the parameter webhook names who is")
 
 

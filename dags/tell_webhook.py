@@ -26,6 +26,7 @@ def tell(params: dict[str, Any] | None = None) -> None:
 @dag(
     schedule=None,
     is_paused_upon_creation=False,
+    max_active_runs=1000,  # each may take days, and holds up no other
     params={**PARAMS, "run": Param(type="string", description="what Airflow calls the run")},
     doc_md=__doc__,
 )

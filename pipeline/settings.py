@@ -53,9 +53,6 @@ class Settings(BaseSettings):
         None, description="the lake's SQLite catalog, where it isn't in the default place (an S3 lake on this machine)"
     )
     sources: Names = Field((), description="what to tag: s3://bucket/prefix, folders, files or https URLs, by comma")
-    exact_sources: bool = Field(
-        False, description="an s3:// source that doesn't end in / is one object, and no prefix of several"
-    )
     include: Names = Field((), description="tag only objects whose URI matches one of these patterns (*.mp4)")
     exclude: Names = Field((), description="leave out objects whose URI matches one of these patterns")
     limit: int | None = Field(None, ge=1, description="tag at most so many media objects in this run")
@@ -152,8 +149,10 @@ class Settings(BaseSettings):
     fetch_allow_hosts: Names = Field(
         (), description="host:port of servers inside the network that callers of the HTTP API may name URLs of"
     )
-    guard_urls: bool = Field(
-        False, description="refuse http(s) sources that lead into the network, but for fetch_allow_hosts"
+    callers_urls: bool = Field(
+        False,
+        description="the sources are URLs that a caller of the HTTP API gave: none leads into the network, one without "
+        "/ at its end is one object, and one that leads nowhere doesn't end the run",
     )
     cors_origins: Names = Field((), description="web pages (https://app.example) that may call the HTTP API")
     format: OutputFormat = Field("table", description="how answers are printed on stdout: table, csv or json")
@@ -244,8 +243,7 @@ def form() -> dict[str, dict[str, Any]]:
         "limit": {"type": ["null", "integer"], "minimum": 1},
         "retag": {"type": ["null", "boolean"]},
         "retry_failed": {"type": ["null", "boolean"]},
-        "guard_urls": {"type": ["null", "boolean"]},
-        "exact_sources": {"type": ["null", "boolean"]},
+        "callers_urls": {"type": ["null", "boolean"]},
         "webhook": text,
     }
     return {name: {**how, "description": Settings.model_fields[name].description} for name, how in fields.items()}

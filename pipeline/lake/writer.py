@@ -73,10 +73,10 @@ def record_event(lake: Lake, run_id: str, event: str, detail: dict[str, Any] | N
 def know_recipe(con: duckdb.DuckDBPyConnection, recipe: Recipe) -> None:
     """Write a recipe, unless it is there."""
     if not con.execute("FROM log.recipes WHERE recipe_id = ?", [recipe.recipe_id]).fetchone():
-        insert(con, {"recipes": [_recipe_row(recipe)]})
+        insert(con, {"recipes": [recipe_row(recipe)]})
 
 
-def _recipe_row(recipe: Recipe) -> dict[str, Any]:
+def recipe_row(recipe: Recipe) -> dict[str, Any]:
     return {
         "recipe_id": recipe.recipe_id,
         "tagger": recipe.tagger,

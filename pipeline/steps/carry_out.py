@@ -6,18 +6,19 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, replace
+from dataclasses import replace
 
 from pipeline.errors import Cancelled, LakeError, MediaError, ShotlogError, TaggerError
 from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
 from pipeline.steps.airflow import DAG, Airflow
 from pipeline.steps.decoders import Decoders
-from pipeline.steps.job import Job, Status
+from pipeline.steps.job import Failure, Job, Status
 from pipeline.steps.job_history import committed, history, so_far
 from pipeline.steps.listing import begin_run, write_listing
 from pipeline.steps.plan import clear_work, commit_finished, plan, plans_of, read_batch
 from pipeline.steps.publish import end_run
+from pipeline.steps.refusals import Refusals
 from pipeline.steps.service import Service
 from pipeline.steps.spool import Asked, Spool
 from pipeline.steps.tag import desk_of, look_at
@@ -69,11 +70,16 @@ class Carrier:
         """Where a job keeps what isn't for the server's lake."""
         return None if asked.store else str(self._spool.folder(job_id) / "lake")
 
-    def look_back(self, job: Job) -> None:
-        """Let a job that is taken up again know how far it was."""
-        if self._spool.starts(job.job_id):
-            with self.lake_of(job.job_id, job.asked) as lake:
-                job.far(*so_far(lake, job.job_id, job.asked))
+    def look_back(self, job: Job) -> Status | None:
+        """How a job that is taken up again has ended; if it hasn't, let it know how far it was."""
+        if not self._spool.starts(job.job_id):
+            return None
+        with self.lake_of(job.job_id, job.asked, create=True) as lake:
+            ended = history(lake, job.job_id)
+            if ended and ended.has_ended:
+                return ended
+            job.far(*so_far(lake, job.job_id, job.asked))
+            return None
 
     def carry_out(self, job: Job) -> Status | None:
         """How the job has ended; None where it is left off for another process.
@@ -84,8 +90,13 @@ class Carrier:
             ended = history(lake, job.job_id)
             if ended and ended.has_ended:  # by a server that was killed before it had tidied up
                 return ended
-            trouble = self._trouble(job, lake)
+            try:
+                trouble = self._trouble(job, lake)
+            except LakeError:
+                self._spool.take_back_start(job.job_id)
+                raise
             if job.is_stopped or self._service.taggers.is_broken:
+                self._spool.take_back_start(job.job_id)
                 return None
             return self._end(job, lake, trouble)
 
@@ -95,7 +106,7 @@ class Carrier:
             if self._spool.start(job.job_id) > MOST_STARTS:
                 raise TaggerError(f"work on it was begun {MOST_STARTS} times, and the worker process died each time")
             with self._service.stores(job.asked.urls) as stores:
-                work = self._work(job.asked, {scheme: job.lenient(store) for scheme, store in stores.items()})
+                work = self._work(job.asked, {scheme: job.heeds(store) for scheme, store in stores.items()})
                 self.record(lake, job.job_id, job.asked)
                 job.begin()
                 if self.airflow and job.asked.store:  # what isn't to be stored can't leave this machine
@@ -118,6 +129,7 @@ class Carrier:
         if not plans:
             write_listing(work, lake, run_id)
             plans = [plan(work, lake, run_id, alone=False)]
+        job.refused(Failure(one.uri, one.code, one.sentence) for one in Refusals(lake, run_id).kept())
         desk = desk_of(work, lake, run_id, tagger, job.media_ended)
         left = [batch_id for batch_id in plans[-1]["batches"] if not writer.has_batch(lake, run_id, batch_id)]
         job.goes_on(desk, plans[-1]["media"], *committed(lake, run_id, job.asked))
@@ -127,9 +139,9 @@ class Carrier:
 
     def _follow(self, airflow: Airflow, job: Job, work: Workplace, lake: Lake) -> None:
         """Let Airflow carry it out, and look now and then how far it is."""
-        names = ("tagger", "metadata", "sampling", "retag", "retry_failed", "exact_sources", "max_object_mb")
+        names = ("tagger", "metadata", "sampling", "retag", "retry_failed", "callers_urls", "max_object_mb")
         conf = {name: getattr(work.settings, name) for name in names}
-        airflow.begin(job.job_id, {**conf, "sources": job.asked.urls, "lake": work.lake_uri, "guard_urls": True})
+        airflow.begin(job.job_id, {**conf, "sources": job.asked.urls, "lake": work.lake_uri})
         heard_at = time.monotonic()
         state = "queued"
         while state in ("queued", "running"):
@@ -139,7 +151,7 @@ class Carrier:
                 heard_at = time.monotonic()
             except Cancelled:
                 if not job.is_stopped:
-                    airflow.stop(job.job_id)
+                    self._stop(airflow, job)
                 raise
             except TaggerError as error:
                 if time.monotonic() > heard_at + AIRFLOW_AWAY_S:
@@ -150,17 +162,24 @@ class Carrier:
         if state == "failed":
             raise TaggerError(f"run {job.job_id} of Airflow's {DAG} failed: its tasks' logs say why")
 
+    def _stop(self, airflow: Airflow, job: Job) -> None:
+        """Airflow has tried a while when this raises: then its run goes on, and what it finds is in the lake."""
+        try:
+            airflow.stop(job.job_id)
+        except TaggerError as error:
+            _log.error("job %s is cancelled, but its run goes on: %s", job.job_id, error)
+
     def _end(self, job: Job, lake: Lake, trouble: Exception | None) -> Status:
         try:
             job.decide()
         except Cancelled as cancelled:
             trouble = cancelled
-        if isinstance(trouble, Cancelled):
+        if trouble:
             commit_finished(lake, job.job_id)
+        if isinstance(trouble, Cancelled):
             writer.record_event(lake, job.job_id, "cancelled", {"percent": job.status().percent})
         elif trouble or not self.airflow or not job.asked.store:  # else Airflow's last task has recorded it
-            refused = [astuple(one) for one in job.refusals()]
-            end_run(lake, job.job_id, error=trouble, refused=refused)
+            end_run(lake, job.job_id, error=trouble)
         ended = history(lake, job.job_id)
         assert ended
         clear_work(lake, job.job_id)

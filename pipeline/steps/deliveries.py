@@ -115,6 +115,7 @@ class Deliveries:
             self._talking[due.endpoint] -= 1
             if held := self._held.get(due.endpoint):
                 heapq.heappush(self._due, held.pop(0))
+                self._changed.notify()
         if wait_s is None:
             due.settled()
         else:

@@ -174,9 +174,9 @@ class Desk:
         with opened.journalling:
             opened.finished = True
             self.journal.keep(Entry(media.media_id, media.etag, tagging.recipe_id, tagging.frames, tagging))
-        self._done(tagging)
-        with self._lock:
+        with self._lock:  # first: nobody is to count it twice
             del self._open[media.media_id]
+        self._done(tagging)
 
     def _done(self, tagging: MediaTags) -> None:
         with self._lock:

@@ -7,13 +7,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from pipeline.errors import Cancelled, MediaError, StoreError, without_next_step
+from pipeline.errors import Cancelled, without_next_step
 from pipeline.model import FrameTags, MediaObject, MediaTags, TaggedFrame, timecode
 from pipeline.steps.desk import Desk
 from pipeline.steps.spool import Asked
 from pipeline.store.base import Store
 from pipeline.taggers.base import Answer, Look, Summary, Tagger
-from pipeline.uris import stored_uri
 
 State = Literal["CREATED", "PROCESSING", "COMPLETED", "FAILED"]
 
@@ -72,6 +71,10 @@ class Job:
     def state(self) -> State:
         return self._state
 
+    @property
+    def is_cancelled(self) -> bool:
+        return self._cancelled.is_set()
+
     def cancel(self) -> None:
         """End it before it is done; nothing happens where that has been decided."""
         with self._lock:
@@ -103,10 +106,9 @@ class Job:
         """The tagger, but looking with it raises Cancelled once the job is to be left off."""
         return cast(Tagger, _Heeding(tagger, self.check))
 
-    def lenient(self, store: Store) -> Store:
-        """The store, but a URL that leads nowhere doesn't end the job: it is among its failures. Asking it for anything
-        raises Cancelled once the job is to be left off."""
-        return cast(Store, _Lenient(store, self))
+    def heeds(self, store: Store) -> Store:
+        """The store, but asking it for anything raises Cancelled once the job is to be left off."""
+        return cast(Store, _Heeded(store, self))
 
     def wait(self, seconds: float) -> None:
         """Or until it is cancelled."""
@@ -139,14 +141,10 @@ class Job:
                 if len(self._rows) > MOST_ROWS:
                     self._rows = None
 
-    def refused(self, trouble: Failure) -> None:
-        """Note a URL that leads nowhere."""
+    def refused(self, troubles: Iterable[Failure]) -> None:
+        """These of its URLs lead nowhere."""
         with self._lock:
-            self._refused.append(trouble)
-
-    def refusals(self) -> list[Failure]:
-        with self._lock:
-            return list(self._refused)
+            self._refused = list(troubles)
 
     def end(self, status: Status) -> None:
         """It has ended so, and no other way."""
@@ -176,22 +174,17 @@ class Job:
             return Status(self.job_id, state, self._percent, few, self.asked, error, failures)
 
 
-class _Lenient:
-    """A store of which one URL that leads nowhere doesn't end the job, but is noted."""
+class _Heeded:
+    """A store that gives nothing more once `check` raises."""
 
     def __init__(self, store: Store, job: Job) -> None:
         self._store, self._job = store, job
 
     def list(self, source: str) -> Iterator[MediaObject]:
         self._job.check()
-        try:
-            for media in self._store.list(source):
-                self._job.check()
-                yield media
-        except StoreError as error:
-            self._job.refused(Failure(stored_uri(source), error.code, str(error).partition(": ")[0]))
-        except MediaError as error:
-            self._job.refused(failure(stored_uri(source), error.code, str(error)))
+        for media in self._store.list(source):
+            self._job.check()
+            yield media
 
     def __getattr__(self, name: str) -> Any:
         self._job.check()

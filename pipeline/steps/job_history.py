@@ -18,7 +18,7 @@ SELECT kind, sources, recipe_id, request, epoch(started_at) FROM log.runs WHERE 
 """
 
 _END = """
-SELECT event, detail
+SELECT event, detail, happened_at
 FROM log.run_events
 WHERE run_id = ? AND event IN ('finished', 'incomplete', 'cancelled', 'interrupted', 'died')
 ORDER BY happened_at DESC
@@ -29,8 +29,11 @@ LIMIT 1
 _TAGGINGS = """
 WITH asked AS (
     SELECT uri, media_id FROM log.sightings
-    WHERE media_id IN (SELECT unnest($media))
-        OR EXISTS (FROM (SELECT unnest($prefixes::VARCHAR[]) AS prefix) WHERE starts_with(uri, prefix))
+    WHERE seen_at <= $ended
+        AND (
+            media_id IN (SELECT unnest($media))
+            OR EXISTS (FROM (SELECT unnest($prefixes::VARCHAR[]) AS prefix) WHERE starts_with(uri, prefix))
+        )
     GROUP BY ALL
     HAVING arg_max(state, seen_at) <> 'gone'
 )
@@ -38,7 +41,12 @@ WITH asked AS (
 SELECT tagging_id, uri, status, error_code, error
 FROM log.taggings
 WHERE run_id = $run
-    OR (recipe_id = $recipe AND status IN ('ok', 'partial') AND media_id IN (SELECT media_id FROM asked))
+    OR (
+        recipe_id = $recipe
+        AND tagged_at <= $ended
+        AND status IN ('ok', 'partial')
+        AND media_id IN (SELECT media_id FROM asked)
+    )
 QUALIFY row_number() OVER (PARTITION BY media_id ORDER BY run_id = $run DESC, tagged_at DESC) = 1
 ORDER BY status IN ('ok', 'partial') DESC, uri
 LIMIT $most
@@ -54,7 +62,7 @@ WITH ended AS (
 ),
 
 planned AS (
-    SELECT run_id, max((detail ->> 'unchanged')::INT - (detail ->> 'media')::INT) > 0 AS knew
+    SELECT run_id, max((detail ->> 'listed')::INT - (detail ->> 'media')::INT) > 0 AS knew
     FROM log.run_events
     WHERE event = 'planned'
     GROUP BY run_id
@@ -114,8 +122,8 @@ def history(lake: Lake, job_id: str) -> Status | None:
     if end is None:
         fraction, found = so_far(lake, job_id, asked)
         return Status(job_id, "PROCESSING", min(99, int(100 * fraction)), found, asked)
-    event, detail = end[0], json.loads(end[1])
-    known = {"run": job_id, "recipe": recipe_id, "media": [], "prefixes": [], "most": MOST_ROWS + 1}
+    event, detail, ended_at = end[0], json.loads(end[1]), end[2]
+    known = {"run": job_id, "recipe": recipe_id, "ended": ended_at, "most": MOST_ROWS + 1, "media": [], "prefixes": []}
     if kind == "job" and event == "finished":
         known["media"] = json.loads(request)["job"]["media"]
         known["prefixes"] = [source for source in sources if source.endswith("/")]

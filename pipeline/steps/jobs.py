@@ -21,6 +21,7 @@ from pipeline.steps.carry_out import Carrier
 from pipeline.steps.deliveries import Deliveries
 from pipeline.steps.job import Job, Status
 from pipeline.steps.job_history import Line, history, listed
+from pipeline.steps.recorder import take_over_images
 from pipeline.steps.service import Service
 from pipeline.steps.spool import Asked, Spool
 
@@ -52,6 +53,7 @@ class Jobs:
         self._ended: OrderedDict[str, Status] = OrderedDict()
         self._fetched: dict[str, float] = {}
         self._told: set[str] = set()  # of those that the lake doesn't keep: whose webhook has heard
+        self._in_hand: set[str] = set()  # of those that have ended: in the spool until their webhook has heard
         self._resting: list[Job] = []
         self._lock, self._over = threading.Lock(), threading.Event()
         at_once = FOLLOWED if self._carrier.airflow else service.settings.workers
@@ -114,6 +116,7 @@ class Jobs:
         with self._lock:
             job = self._live.get(job_id)
         if job:
+            self._spool.note_cancel(job_id)
             job.cancel()
         return self.status(job_id, owner)
 
@@ -135,7 +138,8 @@ class Jobs:
         """Count it among its key's. Raises TooManyError."""
         owner, most = job.asked.owner, self._service.settings.jobs_a_key
         with self._lock:
-            if sum(other.asked.owner == owner for other in self._live.values()) >= most:
+            going_on = (other for other in self._live.values() if not other.is_cancelled)
+            if sum(other.asked.owner == owner for other in going_on) >= most:
                 raise TooManyError(f"key '{owner}' has {most} jobs that go on: wait for one, or cancel one")
             self._live[job.job_id] = job
 
@@ -143,16 +147,20 @@ class Jobs:
         """Go on with what servers that died have left."""
         for job_id, asked in self._spool.jobs():
             with self._lock:
-                if job_id in self._live or job_id in self._ended:
+                if job_id in self._live or job_id in self._in_hand:
                     continue
-            if self._is_known(job_id, asked):
-                job = Job(job_id, asked)
-                self._carrier.look_back(job)
-                with self._lock:
-                    self._live[job_id] = job
-                self._pool.submit(self._run, job)
-            else:  # its id never went out, or its time is over
+            if not self._is_known(job_id, asked):  # its id never went out, or its time is over
                 self._spool.drop(job_id)
+                continue
+            job = Job(job_id, asked)
+            if self._spool.is_cancelled(job_id):
+                job.cancel()
+            if ended := self._carrier.look_back(job):
+                self._settle(job, ended)
+                continue
+            with self._lock:
+                self._live[job_id] = job
+            self._pool.submit(self._run, job)
 
     def _is_known(self, job_id: str, asked: Asked) -> bool:
         if not asked.store:
@@ -173,11 +181,10 @@ class Jobs:
         try:
             if ended := self._carrier.carry_out(job):
                 self._settle(job, ended)
-        except (LakeError, StoreError) as error:
-            _log.error("job %s waits: %s", job.job_id, error)
-            self._resting.append(job)
-        except BaseException:  # it stays in the spool, and the next start takes it up
-            _log.exception("job %s can't be ended", job.job_id)
+        except Exception as error:
+            _log.error("job %s waits: %s", job.job_id, error, exc_info=not isinstance(error, LakeError | StoreError))
+            with self._lock:
+                self._resting.append(job)
 
     def _settle(self, job: Job, ended: Status) -> None:
         status = replace(ended, asked=job.asked)
@@ -190,6 +197,7 @@ class Jobs:
             while len(self._ended) > REMEMBERED:
                 self._ended.popitem(last=False)
             self._live.pop(job.job_id, None)
+            self._in_hand.add(job.job_id)
         if job.asked.webhook:
             own = self._carrier.own_lake(job.job_id, job.asked)
             self._deliveries.put(job.job_id, job.asked.webhook, own, lambda: self._let_go(job))
@@ -199,18 +207,31 @@ class Jobs:
     def _let_go(self, job: Job) -> None:
         """Nobody waits for it any more; but what the lake doesn't keep stays for who asks."""
         if job.asked.store:
-            self._spool.drop(job.job_id)
+            self._drop(job.job_id)
         else:
             self._told.add(job.job_id)
 
+    def _drop(self, job_id: str) -> None:
+        self._spool.drop(job_id)
+        with self._lock:
+            self._in_hand.discard(job_id)
+
+    def _adopted(self) -> None:
+        take_over_images(self._service.lake(), self._spool)
+        self._take_up()
+
     def _sweep(self) -> None:
+        adopted = False
         while not self._over.wait(SWEEP_S):
             try:
-                resting, self._resting = self._resting, []
+                with self._lock:
+                    resting, self._resting = self._resting, []
                 for job in resting:
                     self._pool.submit(self._run, job)
-                if self._spool.adopt():
-                    self._clerk.submit(self._take_up).result()
+                if self._spool.adopt() or adopted:
+                    adopted = True
+                    self._clerk.submit(self._adopted).result()
+                    adopted = False
                 self._drop_old()
             except Exception:
                 _log.exception("what is left of jobs couldn't be looked after")
@@ -227,4 +248,4 @@ class Jobs:
                     self._ended.pop(job_id, None)
                 self._fetched.pop(job_id, None)
                 self._told.discard(job_id)
-                self._spool.drop(job_id)
+                self._drop(job_id)

@@ -21,6 +21,7 @@ from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
 from pipeline.model import MediaObject
 from pipeline.planning import LISTING, kind_of
+from pipeline.steps.refusals import Refusals
 from pipeline.steps.workplace import Workplace, shown
 from pipeline.store import scheme_of
 
@@ -92,11 +93,16 @@ def listing_glob(lake: Lake, run_id: str) -> str:
 def write_listing(work: Workplace, lake: Lake, run_id: str, progress: Callable[[int], None] | None = None) -> int:
     """Stream all sources into listing files; calls `progress` with the count so far."""
     lake.store.clear(lake.work_uri(run_id, "listing"))
-    settings, total, named = work.settings, 0, set(shown(work.sources))
+    settings, total, named, refusals = work.settings, 0, set(shown(work.sources)), Refusals(lake, run_id)
+
+    def media_of(number: int, source: str) -> Iterable[MediaObject]:
+        list_it = work.store(source).list
+        return _one_of(source, refusals.heeded(source, number, list_it)) if settings.callers_urls else list_it(source)
+
     listed = (
         {**asdict(media), "kind": kind_of(media, settings.include, settings.exclude, named=media.uri in named)}
-        for source in work.sources
-        for media in _outside(_meant(work, source), lake.uri)
+        for number, source in enumerate(work.sources)
+        for media in _outside(media_of(number, source), lake.uri)
     )
     for part, rows in enumerate(_parts(listed)):
         buffer = io.BytesIO()
@@ -105,13 +111,14 @@ def write_listing(work: Workplace, lake: Lake, run_id: str, progress: Callable[[
         total += len(rows)
         if progress:
             progress(total)
+    if settings.callers_urls:
+        refusals.keep()
     return total
 
 
-def _meant(work: Workplace, source: str) -> Iterator[MediaObject]:
-    """What a source lists; where it names one object, not those whose names only begin with its."""
-    is_one = work.settings.exact_sources and not source.endswith("/") and scheme_of(source) == "s3"
-    listed = work.store(source).list(source)
+def _one_of(source: str, listed: Iterable[MediaObject]) -> Iterable[MediaObject]:
+    """Of what S3 lists for a source that names one object that alone, and not those whose names begin with its."""
+    is_one = scheme_of(source) == "s3" and not source.endswith("/")
     return (media for media in listed if media.uri == source) if is_one else listed
 
 

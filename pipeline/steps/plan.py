@@ -21,6 +21,7 @@ from pipeline.lake.reader import load_cost
 from pipeline.model import Batch, MediaTags
 from pipeline.planning import MAX_BATCHES
 from pipeline.steps.listing import listing_glob
+from pipeline.steps.refusals import Refusals
 from pipeline.steps.workplace import Workplace
 from pipeline.taggers.base import Tagger
 from pipeline.taggers.budget import frame_budget
@@ -66,14 +67,15 @@ def plan(
         take_over_dead_runs(lake, run_id)
     tagger = work.tagger()
     recipe, video_frames = work.recipe(tagger), most_frames(work, tagger)
+    refused = {refusal.number for refusal in Refusals(lake, run_id).kept()} if work.settings.callers_urls else ()
     wish = planning.Wish(
         recipe,
-        work.sources,
+        tuple(source for number, source in enumerate(work.sources) if number not in refused),  # nothing of it is gone
         tuple(decode.installed()),
         retag=work.settings.retag,
         retry_failed=work.settings.retry_failed,
         limit=work.settings.limit,
-        exact=work.settings.exact_sources,
+        exact=work.settings.callers_urls,
     )
     with lake.on_all_cores() if parts > 1 else nullcontext():
         counts = lake.transaction(lambda con: planning.compare(con, listing_glob(lake, run_id), wish))

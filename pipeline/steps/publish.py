@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from pipeline.errors import LakeError, MediaError, ShotlogError
 from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
 from pipeline.steps.plan import clear_done
+from pipeline.steps.refusals import Refusals
 from pipeline.steps.workplace import Workplace
 
 PLANNED = ("listed", "new", "changed", "gone", "unchanged", "stale", "retried", "waiting", "unknown", "excluded")
@@ -32,24 +32,33 @@ def end_run(
     *,
     interrupted: bool = False,
     error: Exception | None = None,
-    refused: Sequence[tuple[str, str, str]] = (),
 ) -> dict[str, Any]:
     """Append the run's end: finished when every planned batch is in the lake, else incomplete or interrupted.
 
-    error: what broke the run; its sentence is kept where it is one of ours, which hold no secrets. refused: (URI,
-    code, sentence) of sources that lead nowhere; they are kept, too.
+    error: what broke the run; its sentence is kept where it is one of ours, which hold no secrets. A run that was
+    cancelled stays so.
 
     A finished run's work folder is cleared; otherwise it stays for a rerun or for the next run to take over.
     Returns run_id, state, the plan's counts, what was done, and seconds.
     """
+    if _is_cancelled(lake, run_id):
+        return run_summary(lake, run_id)
     whole = error is None and _is_whole(lake, run_id)
     state = "interrupted" if interrupted else "finished" if whole else "incomplete"
     reason = str(error) if isinstance(error, ShotlogError | MediaError) else type(error).__name__
     detail: dict[str, Any] = {"error": reason} if error else {}
-    writer.record_event(lake, run_id, state, {**detail, **({"refused": list(refused)} if refused else {})})
+    if refused := Refusals(lake, run_id).kept():
+        detail["refused"] = [(refusal.uri, refusal.code, refusal.sentence) for refusal in refused]
+    writer.record_event(lake, run_id, state, detail)
     if state == "finished":
         clear_done(lake, run_id)
     return run_summary(lake, run_id)
+
+
+def _is_cancelled(lake: Lake, run_id: str) -> bool:
+    """Airflow ends the tasks of a run that is stopped, but not the one that records its end."""
+    query = "SELECT 1 FROM log.run_events WHERE run_id = ? AND event = 'cancelled'"
+    return bool(lake.transaction(lambda con: con.execute(query, [run_id]).fetchone()))
 
 
 def _is_whole(lake: Lake, run_id: str) -> bool:

@@ -42,8 +42,7 @@ class Recorder:
 
     def __enter__(self) -> Self:
         lake = self._service.lake()
-        for run_id in self._spool.former_runs():
-            _take_over(lake, run_id)
+        take_over_images(lake, self._spool)
         self._spool.begin_run(self.run_id)
         begin_run(self._service.work, lake, self.run_id, kind="serve")
         self._journal = Journal(lake, self.run_id)
@@ -81,6 +80,7 @@ class Recorder:
         if not self._waiting:
             writer.record_event(lake, self.run_id, "finished")
             clear_work(lake, self.run_id)
+            self._spool.end_run(self.run_id)
 
     def _try_to_commit(self, lake: Lake) -> None:
         with self._lock:
@@ -101,6 +101,13 @@ class Recorder:
         for tagging in taggings:
             with suppress(StoreError):  # who takes it over sees that the lake has it
                 self._journal.drop(tagging.tagging_id)
+
+
+def take_over_images(lake: Lake, spool: Spool) -> None:
+    """Commit what servers that died had answered."""
+    for run_id in spool.former_runs():
+        _take_over(lake, run_id)
+        spool.end_run(run_id)
 
 
 def _take_over(lake: Lake, run_id: str) -> None:

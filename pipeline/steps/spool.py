@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Any, Self
 
-_LOCK, _RUN, _REQUEST, _STARTS, _ENDED = "lock", "run", "request.json", "starts", "ended"
+_LOCK, _RUN, _REQUEST, _STARTS, _ENDED, _CANCELLED = "lock", "run", "request.json", "starts", "ended", "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ class Spool:
         folder.chmod(0o700)
         self._folder, self._leaving = folder, ExitStack()
         self._held: list[Path] = []
+        self._run_id: str | None = None
 
     def __enter__(self) -> Self:
         taken = (self._folder / str(number) for number in count())
@@ -82,13 +83,19 @@ class Spool:
 
     def former_runs(self) -> list[str]:
         """The own runs of servers that died."""
-        return [path.read_text("utf-8") for slot in self._held if (path := slot / _RUN).exists()]
+        runs = [path.read_text("utf-8") for slot in self._held if (path := slot / _RUN).exists()]
+        return [run_id for run_id in runs if run_id != self._run_id]
 
     def begin_run(self, run_id: str) -> None:
-        """Note this server's own run, and forget the former ones."""
+        """Note this server's own run."""
+        self._run_id = run_id
         _write(self._held[0] / _RUN, run_id)
-        for slot in self._held[1:]:
-            (slot / _RUN).unlink(missing_ok=True)
+
+    def end_run(self, run_id: str) -> None:
+        """Forget a run of a server of which nothing is left to do."""
+        for slot in self._held:
+            if (path := slot / _RUN).exists() and path.read_text("utf-8") == run_id:
+                path.unlink()
 
     def put(self, job_id: str, asked: Asked) -> None:
         """Returns once it is on disk."""
@@ -106,12 +113,20 @@ class Spool:
         """What a job was asked for; None where nothing is left of it."""
         try:
             return _read(self.folder(job_id) / _REQUEST)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def note_end(self, job_id: str) -> None:
-        """Note that a job has ended now."""
-        (self.folder(job_id) / _ENDED).touch()
+        """Note that a job has ended now, unless it had."""
+        if not (ended := self.folder(job_id) / _ENDED).exists():
+            ended.touch()
+
+    def note_cancel(self, job_id: str) -> None:
+        """Note that a job isn't to go on."""
+        (self.folder(job_id) / _CANCELLED).touch()
+
+    def is_cancelled(self, job_id: str) -> bool:
+        return (self.folder(job_id) / _CANCELLED).exists()
 
     def ended_at(self, job_id: str) -> float | None:
         """When that was, in seconds since 1970."""
@@ -125,6 +140,10 @@ class Spool:
         starts = 1 + self.starts(job_id)
         _write(self.folder(job_id) / _STARTS, str(starts))
         return starts
+
+    def take_back_start(self, job_id: str) -> None:
+        """It didn't end with this process."""
+        _write(self.folder(job_id) / _STARTS, str(max(0, self.starts(job_id) - 1)))
 
     def starts(self, job_id: str) -> int:
         path = self.folder(job_id) / _STARTS

@@ -65,7 +65,7 @@ class TaggersOnCall:
             "tagger": name,
             "retag": True,  # who asks for it now wants this very recipe
             "retry_failed": True,  # and to know what is wrong
-            "exact_sources": True,
+            "callers_urls": True,
             "metadata": self._of(name, kinds)[1],
             "sampling": sampling or settings.sampling,
             "max_object_mb": min(settings.max_object_mb, settings.fetch_mb),

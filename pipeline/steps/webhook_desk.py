@@ -30,7 +30,7 @@ SELECT
     last(error ORDER BY attempt) AS last_error,
     max(tried_at) AS tried_at
 FROM log.deliveries
-GROUP BY run_id, endpoint
+GROUP BY run_id, endpoint, message_id
 ORDER BY tried_at DESC
 """
 

@@ -58,7 +58,7 @@ class Workplace:
         """One store a scheme, shared by the threads of this step."""
         scheme = scheme_of(uri)
         if scheme not in self._stores:
-            guarded = self.settings.guard_urls and scheme in ("http", "https")
+            guarded = self.settings.callers_urls and scheme in ("http", "https")
             self._stores[scheme] = self.guarded(self.sources) if guarded else open_store(uri, self.sources)
         return self._stores[scheme]
 

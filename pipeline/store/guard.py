@@ -96,6 +96,7 @@ class GuardedTransport(httpx.BaseTransport):
             response = self._inner.handle_request(request)
         except BaseException:
             limit.end()
+            limit.check()
             raise
         if response.has_redirect_location:
             limit.end()
@@ -145,6 +146,11 @@ class _Limit:
                     # wakes who reads, as closing doesn't; TLS's own way would first take the reader's state away
                     socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
+    def check(self) -> None:
+        """Raises MediaError where the time was up: what came of it isn't the whole."""
+        if self._over:
+            raise MediaError("unreadable", f"no whole answer within {self._timer.interval:g} s")
+
     def end(self) -> None:
         self._timer.cancel()
 
@@ -156,7 +162,12 @@ class _Body(httpx.SyncByteStream):
         self._body, self._limit = body, limit
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from self._body
+        try:
+            yield from self._body
+        except httpx.TransportError:
+            self._limit.check()
+            raise
+        self._limit.check()  # a body without a length ends as well where it was cut
 
     def close(self) -> None:
         self._limit.end()

@@ -257,7 +257,7 @@ def test_who_sends_a_byte_now_and_then_is_cut_off(begun):
             connection.sendall(b"x")
 
     with answering(answer) as port, GuardedTransport([f"127.0.0.1:{port}"], within_s=0.5) as guard:
-        with httpx.Client(transport=guard, timeout=60) as client, pytest.raises(httpx.TransportError):
+        with httpx.Client(transport=guard, timeout=60) as client, pytest.raises(MediaError, match=r"within 0\.5 s"):
             client.get(f"http://127.0.0.1:{port}/")
     waiting.set()
 
@@ -290,7 +290,7 @@ def test_over_tls_too(certified):
             connection.sendall(b"x")
 
     with answering(answer, certified) as port, GuardedTransport([f"127.0.0.1:{port}"], within_s=0.5) as transport:
-        with httpx.Client(transport=transport, timeout=60) as client, pytest.raises(httpx.TransportError):
+        with httpx.Client(transport=transport, timeout=60) as client, pytest.raises(MediaError, match=r"within 0\.5 s"):
             client.get(f"https://127.0.0.1:{port}/")
     waiting.set()
 

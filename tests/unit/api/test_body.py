@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from pipeline.api.body import BodyLimit
+from pipeline.api.body import AT_ONCE, BodyLimit
 
 SCOPE = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": []}
 
@@ -64,3 +64,36 @@ def test_one_that_does_not_come_to_its_end_is_given_up():
 
 def test_who_goes_away_on_the_way_is_told_nothing():
     assert asked([part(b"1", more=True), {"type": "http.disconnect"}]) is None
+
+
+def test_no_more_bodies_are_in_memory_at_a_time_than_memory_is_meant_for():
+    statuses = []
+
+    async def talk():
+        leaving = asyncio.Event()
+
+        async def held(_scope, receive, send):
+            await leaving.wait()
+            await echo(_scope, receive, send)
+
+        app = BodyLimit(held, most_bytes=10)
+
+        async def one():
+            async def receive():
+                return part(b"1234567890", more=False)
+
+            async def send(message):
+                statuses.append(message.get("status"))
+
+            await app(SCOPE, receive, send)
+
+        waiting = [asyncio.ensure_future(one()) for _ in range(AT_ONCE)]
+        await asyncio.sleep(0)
+        await one()
+        assert statuses == [503, None]
+        leaving.set()
+        await asyncio.gather(*waiting)
+        await one()
+
+    asyncio.run(talk())
+    assert [status for status in statuses if status] == [503] + [200] * (AT_ONCE + 1)

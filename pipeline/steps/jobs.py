@@ -11,7 +11,7 @@ import re
 import threading
 import time
 import uuid
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Self
@@ -55,6 +55,7 @@ class Jobs:
         self._told: set[str] = set()  # of those that the lake doesn't keep: whose webhook has heard
         self._in_hand: set[str] = set()  # of those that have ended: in the spool until their webhook has heard
         self._resting: list[Job] = []
+        self._waiting: dict[str, deque[Job]] = {}
         self._lock, self._over = threading.Lock(), threading.Event()
         at_once = FOLLOWED if self._carrier.airflow else service.settings.workers
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="job")
@@ -93,7 +94,7 @@ class Jobs:
                 del self._live[job.job_id]
             raise
         _log.info("job %s of key '%s' is taken: %d URLs", job.job_id, asked.owner, len(asked.urls))
-        self._pool.submit(self._run, job)
+        self._enqueue(job)
         return job
 
     def status(self, job_id: str, owner: str | None) -> Status | None:
@@ -160,7 +161,7 @@ class Jobs:
                 continue
             with self._lock:
                 self._live[job_id] = job
-            self._pool.submit(self._run, job)
+            self._enqueue(job)
 
     def _is_known(self, job_id: str, asked: Asked) -> bool:
         if not asked.store:
@@ -176,6 +177,21 @@ class Jobs:
             with self._carrier.lake_of(job_id, asked) as lake:
                 return history(lake, job_id)
         return history(self._service.lake(), job_id)
+
+    def _enqueue(self, job: Job) -> None:
+        with self._lock:
+            self._waiting.setdefault(job.asked.owner, deque()).append(job)
+        self._pool.submit(self._run_next)
+
+    def _run_next(self) -> None:
+        """Keys take turns: one's many jobs don't hold up another's few."""
+        with self._lock:
+            owner = next(iter(self._waiting))
+            theirs = self._waiting.pop(owner)
+            job = theirs.popleft()
+            if theirs:
+                self._waiting[owner] = theirs  # behind the others
+        self._run(job)
 
     def _run(self, job: Job) -> None:
         try:
@@ -227,7 +243,7 @@ class Jobs:
                 with self._lock:
                     resting, self._resting = self._resting, []
                 for job in resting:
-                    self._pool.submit(self._run, job)
+                    self._enqueue(job)
                 if self._spool.adopt() or adopted:
                     adopted = True
                     self._clerk.submit(self._adopted).result()

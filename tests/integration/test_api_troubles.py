@@ -134,6 +134,17 @@ def test_what_a_job_had_found_is_there_after_the_worker_died(served, http, url):
     assert len(ended(http, job_id)["results"]) == 6 * FRAMES
 
 
+def test_keys_take_turns(served, http, url):
+    with served.client(served.key("tag")) as other:
+        many = [post(http, url(f"bikes.mp4?turn={number}")).json()["job_id"] for number in range(6)]
+        (few,) = [post(other, url("bikes.mp4?turn=7")).json()["job_id"]]
+        ended(other, few)
+        states = [http.get(f"/v2/media/categories/{job_id}").json()["status"] for job_id in many]
+    assert states[-1] == "CREATED" and states.count("COMPLETED") <= 3
+    for job_id in many:
+        http.delete(f"/v2/media/categories/{job_id}")
+
+
 @pytest.mark.parametrize(
     "payload",
     ['{"a": NaN}', '{"a": 1e999}', r'{"a": "\ud800"}', '{"a":' * 60 + "1" + "}" * 60, '{"a": "' + "x" * 70_000 + '"}'],

@@ -34,7 +34,7 @@ _log = logging.getLogger("shotlog.api")
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
-_LOOK_EVERY_S = 1.0
+_LOOK_EVERY_S = 0.2
 
 END_S = 5
 """What answers that are being given have left once it is told to end."""
@@ -68,14 +68,18 @@ def main(path: Path, parent_pid: int) -> None:
             server = uvicorn.Server(config)
             # the server ends on this signal, then sends it again to who heard it before: what is in hand is to be kept
             signal.signal(signal.SIGTERM, lambda *_: None)
-            threading.Thread(target=_end_with, args=(service, server, parent_pid), name="watch", daemon=True).start()
+            threading.Thread(target=_end_with, args=(service, jobs, server, parent_pid), daemon=True).start()
             server.run(sockets=[listening])
 
 
-def _end_with(service: Service, server: uvicorn.Server, parent_pid: int) -> None:
-    """Make way for another process once the tagger has given up; end with the gate, should the system not see to it."""
-    while not service.taggers.is_broken and os.getppid() == parent_pid:
+def _end_with(service: Service, jobs: Jobs, server: uvicorn.Server, parent_pid: int) -> None:
+    """Make way for another process once the tagger has given up; end with the gate, should the system not see to it.
+
+    Jobs are left off at once: what ends this process may have ended others that they need.
+    """
+    while not service.taggers.is_broken and os.getppid() == parent_pid and not server.should_exit:
         time.sleep(_LOOK_EVERY_S)
+    jobs.stop()
     if service.taggers.is_broken:
         _log.error("the tagger has given up: another worker process is to try")
     server.should_exit = True

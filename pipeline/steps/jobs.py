@@ -69,13 +69,17 @@ class Jobs:
 
     def __exit__(self, *exc: object) -> None:
         self._over.set()
+        self.stop()
+        self._pool.shutdown(cancel_futures=True)
+        self._clerk.shutdown()
+        self._carrier.close()
+
+    def stop(self) -> None:
+        """Leave all off, for the next server to go on."""
         with self._lock:
             live = list(self._live.values())
         for job in live:
             job.stop()
-        self._pool.shutdown(cancel_futures=True)
-        self._clerk.shutdown()
-        self._carrier.close()
 
     def create(self, asked: Asked) -> Job:
         """Returns once the job can't be lost. Its URLs and its webhook are checked by now.

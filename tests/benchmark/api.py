@@ -30,16 +30,16 @@ def run(folder: Path) -> list[Figure]:
     paths = [media(name) for name in NAMES]
     with files_at_hand(paths) as port:
         urls = [f"http://127.0.0.1:{port}/{path.name}" for path in paths]
-        with _served(folder, port) as (served, client):
+        with _served(folder / "short", port) as (_, client):
             alone_s, asked_s = _one_by_one(paths, client, urls)
             say("  as many at once as clients")
             own, through = _own_throughput(paths), _throughput(client, urls)
-            say("  a long while")
-            few_mb, many_mb = _long(served, client, urls)
-        (folder / "queue").mkdir()
         with _served(folder / "queue", port) as (_, client):
             say("  the status of one job, of a thousand")
             one_s, many_s = _status(client, f"http://127.0.0.1:{port}{NEVER}")
+        with _served(folder / "long", port) as (served, client):
+            say("  a long while")
+            few_mb, many_mb = _long(served, client, urls)
     return [
         Figure(
             "An image over HTTP (`builtin`, loopback, one after another, p50) over decoding and tagging it in a loop",
@@ -66,6 +66,7 @@ def run(folder: Path) -> list[Figure]:
 
 @contextmanager
 def _served(folder: Path, port: int) -> Iterator[tuple[Served, Client]]:
+    folder.mkdir()
     settings = {
         "SHOTLOG_FETCH_ALLOW_HOSTS": f"127.0.0.1:{port}",
         "SHOTLOG_LAKE": str(folder / "lake"),

@@ -221,6 +221,25 @@ def test_the_end_of_a_server_is_in_the_lake(web, tmp_path):
         assert lake.execute("SELECT kind, state, frames FROM runs").fetchall() == [("serve", "finished", 1)]
 
 
+def test_a_signal_to_all_its_processes_fails_no_job(web, url, tmp_path):
+    """As systemd and Ctrl-C send it: to server, worker and decoders at once."""
+    with serving(tmp_path, "builtin", settings_for(tmp_path, web)) as server, server.client(server.key("tag")) as http:
+        key = server.keys["test-0"]
+        urls = [url(f"bikes.mp4?n={number}") for number in range(4)]
+        wanted = {"media_urls": urls, "metadata": ["participants"]}
+        job_id = http.post("/v2/media/batches", json=wanted).json()["job_id"]
+        status = f"/v2/media/categories/{job_id}"
+        wait_until("its begin", lambda: http.get(status).json()["results"] or None, seconds=60)
+        tree = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
+        for process in reversed(tree):  # decoders first
+            os.kill(process.pid, signal.SIGTERM)
+        psutil.wait_procs(tree, timeout=30)
+    with serving(tmp_path, "builtin", settings_for(tmp_path, web)) as server, server.client(key) as http:
+        status = ended(http, job_id)
+        assert (status["status"], status["failures"]) == ("COMPLETED", [])
+        assert len(status["results"]) == 4 * FRAMES
+
+
 def test_a_port_that_is_taken_is_said_before_anything_is_loaded(tmp_path):
     (port,) = free_ports(1)
     with socket.socket() as other:

@@ -67,6 +67,8 @@ class Message(BaseModel):
 class StreamOptions(BaseModel):
     """include_usage: one more event, before the last, says what the answer took."""
 
+    model_config = ConfigDict(strict=True)
+
     include_usage: bool = False
 
 
@@ -74,6 +76,7 @@ class ChatRequest(BaseModel):
     """What is asked. Parameters of OpenAI's that aren't here are taken and mean nothing."""
 
     model_config = ConfigDict(
+        strict=True,  # true is no temperature
         json_schema_extra={
             "examples": [
                 {
@@ -88,7 +91,7 @@ class ChatRequest(BaseModel):
                     ]
                 }
             ]
-        }
+        },
     )
 
     model: Annotated[str | None, Field(max_length=500, description="As /v1/models lists it.")] = None

@@ -42,7 +42,7 @@ def _depth(value: Any, within: int = 0) -> int:
 class Wanted(BaseModel):
     """What is asked, of whatever media."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     metadata: Annotated[list[Kind], Field(min_length=1, max_length=20, description="Which kinds to fill.")]
     model: Annotated[str | None, Field(max_length=500, description="As /v1/models lists it.")] = None

@@ -169,6 +169,14 @@ def test_a_body_that_is_not_said_to_be_json_is_refused(http, kind):
     assert (answer.status_code, answer.json()["error"]["code"]) == (415, "unsupported_media_type")
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"temperature": False}, {"max_tokens": True}, {"stream": "yes"}, {"temperature": "1"}]
+)
+def test_no_value_is_taken_for_another(http, wrong):
+    answer = http.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "?"}], **wrong})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, next(iter(wrong)))
+
+
 def test_an_item_of_a_batch_is_named(http, url):
     wanted = {"media_urls": [url("coffee.png"), "ftp://somewhere/a.mp4"], "metadata": ["tags"]}
     error = http.post("/v2/media/batches", json=wanted).json()["error"]

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from contextlib import suppress
 
 import httpx
@@ -124,13 +123,10 @@ def test_what_a_job_had_found_is_there_after_the_worker_died(served, http, url):
         return answer.json() if answer.status_code == 200 else None
 
     wait_until("some of it", lambda: ((told := status()) and told["percent_complete"] > 40) or None, seconds=60)
-    time.sleep(3)  # what is in hand is written every two seconds
-    before = status()
     (worker,) = psutil.Process(served.pid).children()
     os.kill(worker.pid, signal.SIGKILL)
     after = wait_until("the next worker", status, seconds=60)
-    assert after["percent_complete"] > 0 and len(after["results"]) > 0
-    assert len(after["results"]) >= len(before["results"]) - 2 * FRAMES
+    assert after["percent_complete"] > 0 and len(after["results"]) >= 2 * FRAMES  # of media that were done
     assert len(ended(http, job_id)["results"]) == 6 * FRAMES
 
 

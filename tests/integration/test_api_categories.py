@@ -41,11 +41,9 @@ def served(web, tmp_path_factory):
     folder = tmp_path_factory.mktemp("serve")
     settings = {
         "SHOTLOG_FETCH_ALLOW_HOSTS": f"{web.host}:{web.port}",
-        "SHOTLOG_LAKE": str(folder / "lake"),
         "SHOTLOG_MAX_FRAMES": "4",
         "SHOTLOG_FETCH_MB": "8",
         "SHOTLOG_JOBS_A_KEY": "8",
-        "HOME": str(folder),
     }
     with serving(folder, "builtin", settings) as server:
         yield server
@@ -147,7 +145,12 @@ def test_without_store_nothing_reaches_the_lake(http, url, lake):
     job_id = post(http, url("bigbuckbunny.mp4"), store=False).json()["job_id"]
     status = ended(http, job_id)
     assert (status["status"], len(status["results"])) == ("COMPLETED", 4)
-    time.sleep(4)  # longer than between two commits
+    count = "SELECT count(*) FROM log.taggings WHERE uri = ?"
+    (before,) = lake.execute(count, [url("coffee.png")]).fetchone()
+    assert post(http, url("coffee.png")).status_code == 200
+    wait_until(  # what came before it would be there by then
+        "the commit", lambda: lake.execute(count, [url("coffee.png")]).fetchone()[0] > before or None, seconds=10
+    )
     assert lake.execute("SELECT count(*) FROM log.runs WHERE run_id = ?", [job_id]).fetchone() == (0,)
     for name in ("rocket.jpg", "bigbuckbunny.mp4"):
         assert lake.execute("SELECT count(*) FROM log.taggings WHERE uri = ?", [url(name)]).fetchone() == (0,)

@@ -38,20 +38,18 @@ def web():
         over.set()
 
 
-def settings_for(folder, web):
+def settings_for(web):
     return {
         "SHOTLOG_FETCH_ALLOW_HOSTS": f"{web.host}:{web.port}",
-        "SHOTLOG_LAKE": str(folder / "lake"),
         "SHOTLOG_MAX_FRAMES": str(FRAMES),
         "SHOTLOG_WORKERS": "1",
-        "HOME": str(folder),
     }
 
 
 @pytest.fixture(scope="module")
 def served(web, tmp_path_factory):
     folder = tmp_path_factory.mktemp("serve")
-    with serving(folder, "builtin", settings_for(folder, web)) as server:
+    with serving(folder, "builtin", settings_for(web)) as server:
         yield server
 
 
@@ -217,7 +215,7 @@ def test_impatient_callers_do_not_keep_a_worker_from_starting(served, http):
 
 def test_the_end_of_a_server_is_in_the_lake(web, tmp_path):
     picture = base64.b64encode(media("coffee.png").read_bytes()).decode()
-    with serving(tmp_path, "builtin", settings_for(tmp_path, web)) as server, server.client(server.key("tag")) as http:
+    with serving(tmp_path, "builtin", settings_for(web)) as server, server.client(server.key("tag")) as http:
         assert post(http, f"data:image/png;base64,{picture}").status_code == 200
         os.kill(server.pid, signal.SIGTERM)
         wait_until("its end", lambda: True if not psutil.pid_exists(server.pid) else None, seconds=30)
@@ -227,7 +225,7 @@ def test_the_end_of_a_server_is_in_the_lake(web, tmp_path):
 
 def test_a_signal_to_all_its_processes_fails_no_job(web, url, tmp_path):
     """As systemd and Ctrl-C send it: to server, worker and decoders at once."""
-    with serving(tmp_path, "builtin", settings_for(tmp_path, web)) as server, server.client(server.key("tag")) as http:
+    with serving(tmp_path, "builtin", settings_for(web)) as server, server.client(server.key("tag")) as http:
         key = server.keys["test-0"]
         urls = [url(f"bikes.mp4?n={number}") for number in range(4)]
         wanted = {"media_urls": urls, "metadata": ["participants"]}
@@ -238,7 +236,7 @@ def test_a_signal_to_all_its_processes_fails_no_job(web, url, tmp_path):
         for process in reversed(tree):  # decoders first
             os.kill(process.pid, signal.SIGTERM)
         psutil.wait_procs(tree, timeout=30)
-    with serving(tmp_path, "builtin", settings_for(tmp_path, web)) as server, server.client(key) as http:
+    with serving(tmp_path, "builtin", settings_for(web)) as server, server.client(key) as http:
         status = ended(http, job_id)
         assert (status["status"], status["failures"]) == ("COMPLETED", [])
         assert len(status["results"]) == 4 * FRAMES

@@ -69,11 +69,9 @@ def served(receiver, tmp_path_factory):
     endpoints.write_text(f'[news]\nurl = "http://{netloc}/hook"\nsecrets = {json.dumps([SECRET, OLD])}\n')
     settings = {
         "SHOTLOG_FETCH_ALLOW_HOSTS": netloc,
-        "SHOTLOG_LAKE": str(folder / "lake"),
         "SHOTLOG_WEBHOOKS_FILE": str(endpoints),
         "SHOTLOG_API_URL": "https://tags.example/",
         "SHOTLOG_MAX_FRAMES": "3",
-        "HOME": str(folder),
     }
     with serving(folder, "builtin", settings) as server:
         yield server
@@ -127,7 +125,7 @@ def test_a_message_outlives_the_worker(http, begun, receiver, served):
     (worker,) = psutil.Process(served.pid).children()
     os.kill(worker.pid, signal.SIGKILL)
     ended(http, job_id)  # who asks finds a worker again
-    receiver.arrived(job_id)
+    assert receiver.arrived(job_id)
 
 
 def test_an_unknown_webhook_is_refused(http, receiver):

@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,6 @@ from pathlib import Path
 import pytest
 
 import pipeline
-from demo.services import wait_until
 from pipeline.steps.listing import list_media
 from pipeline.steps.plan import plan_batches
 from pipeline.steps.publish import publish_run
@@ -21,7 +21,19 @@ FILES = ["cfr.mp4", "vfr.mkv", "hevc.mp4", "still.webp", "truncated.mp4", "text.
 COPIES = 4
 MEDIA = len(FILES) * COPIES
 GOOD = MEDIA - COPIES  # text.mp4 is no media
-TAG_BATCH = "import json, sys; from pipeline.steps.tag import tag_batch; tag_batch(*json.loads(sys.argv[1]))"
+TAG_UNTIL = """
+import json, os, signal, sys
+from pipeline.lake.journal import Journal
+from pipeline.steps.tag import tag_batch
+
+def keep_and_die(journal, entry, keep=Journal.keep):
+    keep(journal, entry)
+    if len(list(journal.entries())) >= int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Journal.keep = keep_and_die
+tag_batch(*json.loads(sys.argv[2]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -72,14 +84,11 @@ def test_a_tag_task_killed_midway_and_retried_adds_each_media_object_once(archiv
     run_id = list_media(request, "task")["run_id"]
     (batch_id,) = plan_batches({**request, "batch_frames": 10_000}, run_id)["batches"]
     journal = Path(lake) / "work" / run_id / "journal"
-    task = [sys.executable, "-c", TAG_BATCH, json.dumps([request, run_id, batch_id])]
-    for finished in (5, 15):
-        with subprocess.Popen(task) as killed:
-            wait_until("finished media", lambda n=finished: n <= len(list(journal.glob("*.json"))) or None, seconds=60)
-            killed.kill()
-    kept = len(list(journal.glob("*.json")))
+    for kept in ("5", "15"):
+        task = [sys.executable, "-c", TAG_UNTIL, kept, json.dumps([request, run_id, batch_id])]
+        assert subprocess.run(task).returncode == -signal.SIGKILL
     (journal / ".part-0").touch()  # a kill in the middle of a write leaves one
-    assert 15 <= kept < MEDIA
+    assert 15 <= len(list(journal.glob("*.json"))) < MEDIA
     assert tag_batch(request, run_id, batch_id)["ok"] + 2 * COPIES == MEDIA
     assert tag_batch(request, run_id, batch_id) == dict.fromkeys(("ok", "partial", "failed", "skipped", "frames"), 0)
     assert publish_run(request, run_id)["state"] == "finished"

@@ -246,12 +246,16 @@ class Batch:
     """Media objects that one task looks at and one transaction commits.
 
     unfinished: media_id → the partial tagging (same object, same recipe) whose answered frames are taken over.
+    looked_at: media_ids that were looked at before. others: batches of other runs in the lake when this was planned: as
+    long as there are no more, nobody has looked at the rest meanwhile.
     """
 
     batch_id: str
     run_id: str
     objects: tuple[MediaObject, ...]
     unfinished: dict[str, str] = field(default_factory=dict)
+    looked_at: tuple[str, ...] = ()
+    others: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import groupby
+from operator import itemgetter
 
 import duckdb
 import pyarrow as pa
@@ -239,29 +241,28 @@ def batches(
     *,
     video_frames: int | None,
     first: int = 0,
+    others: int = 0,
 ) -> Iterator[Batch]:
     """Stream what `compared` says is to do, in batches of about `batch_frames` frames and whole media objects.
 
     Files behind one another in the archive share a batch. video_frames: the most frames a video can give, which is
     what it counts for; None: no limit. max_batches: larger plans get larger batches. first: number of the first
-    batch's id.
+    batch's id. others: as model.Batch has it.
     """
     cost = f"CASE kind WHEN 'video' THEN {video_frames or _UNLIMITED_FRAMES} ELSE 1 END"
     total = con.execute(f"SELECT coalesce(sum({cost}), 0) FROM compared WHERE todo").fetchone()
     size = max(batch_frames, -(-int(total[0]) // min(max_batches, MAX_BATCHES)) if total else 0)
     rows = con.execute(
         f"SELECT (sum({cost}) OVER (ORDER BY uri, media_id) - {cost})::BIGINT // {size} AS batch, "
-        "uri, etag, size_bytes, last_modified, media_id, take_over FROM compared WHERE todo ORDER BY batch, uri"
+        "uri, etag, size_bytes, last_modified, media_id, take_over, state FROM compared WHERE todo ORDER BY batch, uri"
     )
-    number, objects, unfinished = first, list[MediaObject](), dict[str, str]()
-    current = None
-    while row := rows.fetchone():
-        if row[0] != current and objects:
-            yield Batch(f"{number:06}", run_id, tuple(objects), unfinished)
-            number, objects, unfinished = number + 1, [], {}
-        current = row[0]
-        objects.append(MediaObject(*row[1:6]))
-        if row[6]:
-            unfinished[row[5]] = row[6]
-    if objects:
-        yield Batch(f"{number:06}", run_id, tuple(objects), unfinished)
+    for number, (_, group) in enumerate(groupby(iter(rows.fetchone, None), key=itemgetter(0)), start=first):
+        members = list(group)
+        yield Batch(
+            f"{number:06}",
+            run_id,
+            tuple(MediaObject(*row[1:6]) for row in members),
+            unfinished={row[5]: row[6] for row in members if row[6]},
+            looked_at=tuple(row[5] for row in members if row[7] != "new"),
+            others=others,
+        )

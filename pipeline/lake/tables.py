@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-FORMAT = 4
+FORMAT = 5
 """Version of the tables. A lake of a newer format is refused, one of an older is upgraded when it is written to."""
 
 _STRING, _FLOAT, _INT, _COUNT = pa.string(), pa.float64(), pa.int32(), pa.int64()
@@ -16,7 +16,9 @@ _TIME = pa.timestamp("us", tz="UTC")
 _STRINGS = pa.list_(_STRING)
 _IDENTITY = [("tagging_id", _STRING), ("media_id", _STRING)]
 _REUSED = ("reused_from_s", _FLOAT)
-_LABEL = [*_IDENTITY, ("timestamp_s", _FLOAT), ("label", _STRING), ("score", _FLOAT), _REUSED]
+_URI = ("uri", _STRING)
+"""In every detail table too: joined to `taggings` for it, a question takes several times as long."""
+_LABEL = [*_IDENTITY, ("timestamp_s", _FLOAT), ("label", _STRING), ("score", _FLOAT), _REUSED, _URI]
 
 TABLES: dict[str, pa.Schema] = {
     "taggings": pa.schema(
@@ -82,6 +84,7 @@ TABLES: dict[str, pa.Schema] = {
             _REUSED,
             ("prompt_tokens", _INT),
             ("completion_tokens", _INT),
+            _URI,
         ]
     ),
     "shots": pa.schema(
@@ -92,6 +95,7 @@ TABLES: dict[str, pa.Schema] = {
             ("end_s", _FLOAT),
             ("score", _FLOAT),
             ("representative_s", _FLOAT),
+            _URI,
         ]
     ),
     "categories": pa.schema(_LABEL),
@@ -99,11 +103,11 @@ TABLES: dict[str, pa.Schema] = {
     "tags": pa.schema(_LABEL),
     "scene": pa.schema(_LABEL),
     "participants": pa.schema(
-        [*_LABEL[:4], ("kind", _STRING), ("count", _INT), ("score", _FLOAT), _REUSED],
+        [*_LABEL[:4], ("kind", _STRING), ("count", _INT), ("score", _FLOAT), _REUSED, _URI],
     ),
     "rating": pa.schema(_LABEL),
     "thumbnails": pa.schema(
-        [*_IDENTITY, ("timestamp_s", _FLOAT), ("image", pa.binary()), ("width", _INT), ("height", _INT)]
+        [*_IDENTITY, ("timestamp_s", _FLOAT), ("image", pa.binary()), ("width", _INT), ("height", _INT), _URI]
     ),
     "subtitles": pa.schema(
         [
@@ -113,8 +117,11 @@ TABLES: dict[str, pa.Schema] = {
             ("text", _STRING),
             ("language", _STRING),
             ("track", _INT),
+            _URI,
         ]
     ),
+    "hidden": pa.schema([*_IDENTITY, ("reason", _STRING), ("hidden_at", _TIME)]),
+    "recipe_choices": pa.schema([("recipe_id", _STRING), ("chosen_at", _TIME)]),
     "recipes": pa.schema([("recipe_id", _STRING), ("tagger", _STRING), ("recipe", _STRING), ("first_used_at", _TIME)]),
     "runs": pa.schema(
         [

@@ -1,7 +1,7 @@
 """Bring a lake's tables and views to what this shotlog knows, whatever an older one made.
 
-Nothing is taken away and no row is touched: a table that is missing is created, a column that is missing comes to
-the end of its table and is null in the rows that were there. All of it runs in the caller's transaction.
+Nothing is taken away: a table that is missing is created, a column that is missing comes to the end of its table and is
+null in the rows that were there, but for `uri`, which is filled in. All of it runs in the caller's transaction.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 
+from pipeline.lake import hidden
 from pipeline.lake.tables import FORMAT, TABLES
 from pipeline.lake.views import views, views_version
 
@@ -39,6 +40,8 @@ def bring_up_to_date(con: duckdb.DuckDBPyConnection, lake_id: str) -> None:
         con.register("empty", schema.empty_table())
         _add_missing(con, name, there.get(name))
         con.unregister("empty")
+    if there and "hidden" not in there:  # before format 5
+        hidden.refresh(con)
     for name, select in views().items():
         con.execute(f"CREATE OR REPLACE VIEW main.{name} AS {select}")
     row = [lake_id, FORMAT, views_version(), datetime.now(UTC)]
@@ -64,3 +67,8 @@ def _add_missing(con: duckdb.DuckDBPyConnection, table: str, there: list[str] | 
     for name, kind in con.execute("SELECT column_name, column_type FROM (DESCRIBE empty)").fetchall():
         if name not in there:
             con.execute(f'ALTER TABLE log.{table} ADD COLUMN "{name}" {kind}')
+            if name == "uri":
+                con.execute(_URIS.format(table=table))
+
+
+_URIS = "UPDATE log.{table} SET uri = taggings.uri FROM log.taggings WHERE taggings.tagging_id = {table}.tagging_id"

@@ -12,9 +12,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from pipeline.lake import hidden
 from pipeline.lake.catalog import Lake
 from pipeline.lake.tables import TABLES
-from pipeline.model import MediaTags, TaggedFrame, timecode
+from pipeline.model import Batch, MediaTags, TaggedFrame, timecode
 from pipeline.recipe import METADATA_KINDS, Recipe
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -25,11 +26,18 @@ def has_batch(lake: Lake, run_id: str, batch_id: str) -> bool:
 
 
 def commit_batch(
-    lake: Lake, run_id: str, batch_id: str, taggings: Sequence[MediaTags], *, load_s: float | None = None
+    lake: Lake,
+    run_id: str,
+    batch_id: str,
+    taggings: Sequence[MediaTags],
+    *,
+    load_s: float | None = None,
+    planned: Batch | None = None,
 ) -> bool:
     """Write all rows of a batch; False when the batch is in the lake already and nothing was written.
 
-    load_s: seconds the tagger took to load in this batch's process; None where it was loaded already.
+    load_s: seconds the tagger took to load in this batch's process; None where it was loaded already. planned: the
+    batch, where its plan says which of its media were looked at before; None: any of them may have been.
     """
     rows = _rows(taggings)
     states = Counter(tagging.status for tagging in taggings)
@@ -50,6 +58,10 @@ def commit_batch(
         if _has_batch(con, run_id, batch_id):
             return False
         insert(con, rows)
+        if planned is None or batches_of_others(con, run_id) != planned.others:
+            hidden.refresh(con, [tagging.object.media_id for tagging in taggings])
+        elif planned.looked_at:
+            hidden.refresh(con, planned.looked_at)
         return True
 
     return lake.transaction(work)
@@ -85,6 +97,12 @@ def recipe_row(recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def batches_of_others(con: duckdb.DuckDBPyConnection, run_id: str) -> int:
+    """How many batches other runs have committed."""
+    row = con.execute("SELECT count(*) FROM log.batches WHERE run_id <> ?", [run_id]).fetchone()
+    return int(row[0]) if row else 0
+
+
 def _has_batch(con: duckdb.DuckDBPyConnection, run_id: str, batch_id: str) -> bool:
     found = con.execute("SELECT 1 FROM log.batches WHERE run_id = ? AND batch = ?", [run_id, batch_id]).fetchone()
     return found is not None
@@ -94,7 +112,8 @@ def _rows(taggings: Sequence[MediaTags]) -> Rows:
     rows: Rows = {name: [] for name in TABLES}
     for tagging in taggings:
         rows["taggings"].append(_tagging_row(tagging))
-        key = {"tagging_id": tagging.tagging_id, "media_id": tagging.object.media_id}
+        media = tagging.object
+        key = {"tagging_id": tagging.tagging_id, "media_id": media.media_id, "uri": media.uri}
         for index, shot in enumerate(tagging.shots or ()):
             times = {"start_s": shot.start_s, "end_s": shot.end_s, "representative_s": shot.representative_s}
             rows["shots"].append({**key, "shot_index": index, "score": shot.score, **times})

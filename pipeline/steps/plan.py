@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from pipeline import decode, planning
 from pipeline.errors import LakeError
-from pipeline.lake import writer
+from pipeline.lake import hidden, writer
 from pipeline.lake.catalog import Lake
 from pipeline.lake.journal import Entry, Journal
 from pipeline.lake.reader import load_cost
@@ -77,13 +77,19 @@ def plan(
         limit=work.settings.limit,
         exact=work.settings.callers_urls,
     )
+
+    def compare(con: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], int]:
+        return planning.compare(con, listing_glob(lake, run_id), wish), writer.batches_of_others(con, run_id)
+
     with lake.on_all_cores() if parts > 1 else nullcontext():
-        counts = lake.transaction(lambda con: planning.compare(con, listing_glob(lake, run_id), wish))
+        counts, others = lake.transaction(compare)
     batch_ids = []
     size = work.settings.batch_frames
     if recipe.model and (cost := load_cost(lake, recipe.tagger, recipe.model)):
         size = planning.worth_loading(size, *cost)
-    for batch in planning.batches(lake.con, run_id, size, max_batches, video_frames=video_frames, first=first):
+    for batch in planning.batches(
+        lake.con, run_id, size, max_batches, video_frames=video_frames, first=first, others=others
+    ):
         lake.store.write(_batch_uri(lake, run_id, batch.batch_id), _BATCH.dump_json(batch))
         batch_ids.append(batch.batch_id)
     planned: dict[str, Any] = {
@@ -201,6 +207,9 @@ def _record(con: duckdb.DuckDBPyConnection, planned: dict[str, Any]) -> None:
     event = {"run_id": run_id, "event": "planned", "detail": json.dumps(planned), "happened_at": now}
     writer.insert(con, {"run_events": [event]})
     con.execute(_SIGHTINGS, [run_id, now, run_id, now])
+    moved = con.execute(_GONE_OR_BACK, [run_id]).fetchall()
+    if moved:
+        hidden.refresh(con, [row[0] for row in moved])
 
 
 # An object not yet tagged stays `new` for every run: only what differs from its last sighting is a sighting.
@@ -220,6 +229,15 @@ LEFT JOIN latest USING (media_id)
 WHERE latest.media_id IS NULL OR latest.state = 'gone' OR latest.etag <> compared.etag
 UNION ALL
 SELECT media_id, ?, uri, etag, 'gone', ? FROM gone
+"""
+
+
+_GONE_OR_BACK = """
+SELECT media_id
+FROM log.sightings
+WHERE media_id IN (SELECT media_id FROM log.sightings WHERE run_id = ? GROUP BY media_id)
+GROUP BY media_id
+HAVING count_if(state = 'gone') > 0
 """
 
 

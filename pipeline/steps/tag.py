@@ -72,7 +72,7 @@ def look_at(
     def commit() -> None:
         nonlocal load_s
         for batch, taggings in desk.take_whole():
-            writer.commit_batch(lake, desk.run_id, batch.batch_id, taggings, load_s=load_s)
+            writer.commit_batch(lake, desk.run_id, batch.batch_id, taggings, load_s=load_s, planned=batch)
             load_s = None
             for media in batch.objects:
                 desk.journal.drop(media.media_id)

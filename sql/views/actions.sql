@@ -1,4 +1,4 @@
 -- One row: one action at one moment of one media object.
-SELECT media.uri, actions.*
+SELECT uri, * EXCLUDE (uri)
 FROM log.actions
-JOIN media USING (tagging_id, media_id)
+ANTI JOIN log.hidden USING (tagging_id)

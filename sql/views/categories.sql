@@ -1,4 +1,4 @@
 -- One row: one category at one moment of one media object.
-SELECT media.uri, categories.*
+SELECT uri, * EXCLUDE (uri)
 FROM log.categories
-JOIN media USING (tagging_id, media_id)
+ANTI JOIN log.hidden USING (tagging_id)

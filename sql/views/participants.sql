@@ -1,4 +1,4 @@
 -- One row: one kind of participant (person, animal, object) at one moment of one media object.
-SELECT media.uri, participants.*
+SELECT uri, * EXCLUDE (uri)
 FROM log.participants
-JOIN media USING (tagging_id, media_id)
+ANTI JOIN log.hidden USING (tagging_id)

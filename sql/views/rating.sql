@@ -1,4 +1,4 @@
 -- One row: one content rating (safe, suggestive, explicit, violent) at one moment of one media object.
-SELECT media.uri, rating.*
+SELECT uri, * EXCLUDE (uri)
 FROM log.rating
-JOIN media USING (tagging_id, media_id)
+ANTI JOIN log.hidden USING (tagging_id)

@@ -1,4 +1,4 @@
 -- One row: the setting (beach, office) at one moment of one media object.
-SELECT media.uri, scene.*
+SELECT uri, * EXCLUDE (uri)
 FROM log.scene
-JOIN media USING (tagging_id, media_id)
+ANTI JOIN log.hidden USING (tagging_id)

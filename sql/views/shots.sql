@@ -1,4 +1,4 @@
 -- One row: one shot of a video tagged with the policy shots, captioned or not.
-SELECT media.uri, shots.*
+SELECT uri, * EXCLUDE (uri)
 FROM log.shots
-JOIN media USING (tagging_id, media_id)
+ANTI JOIN log.hidden USING (tagging_id)

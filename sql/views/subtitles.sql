@@ -1,4 +1,4 @@
 -- One row: one line of one subtitle track of a video, from start_s to end_s on the player's clock.
-SELECT media.uri, subtitles.*
+SELECT uri, * EXCLUDE (uri)
 FROM log.subtitles
-JOIN media USING (tagging_id, media_id)
+ANTI JOIN log.hidden USING (tagging_id)

@@ -1,4 +1,4 @@
 -- One row: one tag at one moment of one media object.
-SELECT media.uri, tags.*
+SELECT uri, * EXCLUDE (uri)
 FROM log.tags
-JOIN media USING (tagging_id, media_id)
+ANTI JOIN log.hidden USING (tagging_id)

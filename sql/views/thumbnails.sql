@@ -1,4 +1,4 @@
 -- One row: the small picture (WebP) of one frame that was looked at.
-SELECT media.uri, thumbnails.*
+SELECT uri, * EXCLUDE (uri)
 FROM log.thumbnails
-JOIN media USING (tagging_id, media_id)
+ANTI JOIN log.hidden USING (tagging_id)

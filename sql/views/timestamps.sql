@@ -1,4 +1,4 @@
 -- One row: one frame that was looked at, with its caption.
-SELECT media.uri, timestamps.*
+SELECT uri, * EXCLUDE (uri)
 FROM log.timestamps
-JOIN media USING (tagging_id, media_id)
+ANTI JOIN log.hidden USING (tagging_id)

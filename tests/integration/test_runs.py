@@ -85,11 +85,15 @@ def test_a_gone_object_is_sighted_once_and_again_when_it_comes_back(archive, lak
     (archive / "cfr.mp4").rename(archive.parent / "away.mp4")
     assert tag(lake, archive)["gone"] == 1
     assert tag(lake, archive)["gone"] == 0
+    for view in ("media", "timestamps"):
+        assert ask(lake, f"SELECT count(*) FROM {view} WHERE uri LIKE '%/cfr.mp4'") == [(0,)]
+    assert ask(lake, "SELECT count(*) FROM log.timestamps WHERE uri LIKE '%/cfr.mp4'") == [(2,)]
     (archive.parent / "away.mp4").rename(archive / "cfr.mp4")
     back = tag(lake, archive)
     assert counts(back, "new", "unchanged", "ok") == {"new": 0, "unchanged": 3, "ok": 0}
     states = ask(lake, "SELECT state FROM log.sightings WHERE uri LIKE '%/cfr.mp4' ORDER BY seen_at")
     assert states == [("new",), ("gone",), ("new",)]
+    assert "cfr.mp4" in files(lake)
 
 
 def test_a_source_that_isnt_listed_is_not_gone(archive, lake):

@@ -86,6 +86,8 @@ def test_an_older_lake_keeps_its_rows_and_takes_new_ones_beside_them(folder):
         ("dog", 2, 0.8, None)
     ]
     assert rows(lake, "SELECT DISTINCT uri, label FROM rating") == [("/archive/new.mp4", "safe")]
+    for table in ("timestamps", "tags", "participants"):
+        assert rows(lake, f"SELECT count(*) FROM log.{table} WHERE uri IS NULL OR uri NOT LIKE '/archive/%'") == [(0,)]
     assert [frame.timestamp_s for frame in answered_frames(lake, "film.mp4")] == [float(n) for n in range(30)]
     assert rows(lake, "SELECT run_id, load_s FROM log.batches ORDER BY run_id") == [("run-0", None), ("run-1", 9.0)]
 

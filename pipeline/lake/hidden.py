@@ -1,0 +1,70 @@
+"""Which taggings the views leave out, kept as a table, so that a view is one anti-join and no search for the latest.
+
+The table `log.hidden` follows from `taggings`, `sightings` and `recipe_choices` and could be made anew from them at any
+time. Whatever changes one of these brings it up to date for the media objects concerned, in the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import duckdb
+import pyarrow as pa
+
+# Of a media object's good looks the views show one: of its latest version, under the chosen recipe where there is one,
+# the latest. Of an object that is gone they show none, and no failure either.
+_WANTED = """
+CREATE OR REPLACE TEMP TABLE hidden_now AS
+WITH gone AS (
+    SELECT media_id
+    FROM log.sightings
+    WHERE media_id IN (FROM concerned)
+    GROUP BY media_id
+    HAVING arg_max(state, seen_at) = 'gone'
+),
+
+looks AS (
+    SELECT
+        tagging_id, media_id, status IN ('ok', 'partial') AS good, tagged_at, etag,
+        recipe_id IS NOT DISTINCT FROM (SELECT arg_max(recipe_id, chosen_at) FROM log.recipe_choices) AS chosen,
+        first_value(etag) OVER (PARTITION BY media_id ORDER BY tagged_at DESC, tagging_id DESC) AS latest_etag
+    FROM log.taggings
+    WHERE media_id IN (FROM concerned)
+),
+
+placed AS (
+    SELECT *, row_number() OVER (
+        PARTITION BY media_id, good, etag ORDER BY chosen DESC, tagged_at DESC, tagging_id DESC
+    ) AS place
+    FROM looks
+)
+
+SELECT tagging_id, media_id, CASE WHEN media_id IN (FROM gone) THEN 'gone' ELSE 'superseded' END AS reason
+FROM placed
+WHERE media_id IN (FROM gone) OR (good AND (place > 1 OR etag <> latest_etag))
+"""
+
+_NEWLY = """
+INSERT INTO log.hidden BY NAME
+SELECT *, now() AS hidden_at FROM hidden_now ANTI JOIN log.hidden USING (tagging_id, reason)
+"""
+
+_NO_LONGER = """
+SELECT tagging_id, reason
+FROM (FROM log.hidden WHERE media_id IN (FROM concerned)) ANTI JOIN hidden_now USING (tagging_id, reason)
+"""
+
+
+def refresh(con: duckdb.DuckDBPyConnection, media_ids: Iterable[str] | None = None) -> None:
+    """Bring `log.hidden` up to date for these media objects, None: for all, inside the caller's transaction."""
+    if media_ids is None:
+        con.execute("CREATE OR REPLACE TEMP TABLE concerned AS SELECT DISTINCT media_id FROM log.taggings")
+    else:
+        con.register("given", pa.table({"media_id": pa.array(media_ids, pa.string())}))
+        con.execute("CREATE OR REPLACE TEMP TABLE concerned AS SELECT DISTINCT media_id FROM given")
+        con.unregister("given")
+    con.execute(_WANTED)
+    con.execute(_NEWLY)
+    # a DELETE, even one of nothing, conflicts with those of others, and is hardly ever wanted
+    if con.execute(f"SELECT count(*) FROM ({_NO_LONGER})").fetchone() != (0,):
+        con.execute(f"DELETE FROM log.hidden WHERE (tagging_id, reason) IN ({_NO_LONGER})")

@@ -34,7 +34,7 @@ def _frame_limit(value: Any) -> Any:
     return None if isinstance(value, str) and value.lower() == "all" else value
 
 
-_SECRET = {"openai_api_key", "openai_base_url"}
+_SECRET = {"openai_api_key", "openai_base_url", "catalog"}
 """Never shown, not even where they are wrong."""
 
 OutputFormat = Literal["table", "csv", "json"]
@@ -50,7 +50,10 @@ class Settings(BaseSettings):
 
     lake: str = Field("lake", description="where the lake lies: a folder or s3://bucket/prefix")
     catalog: str | None = Field(
-        None, description="the lake's SQLite catalog, where it isn't in the default place (an S3 lake on this machine)"
+        None,
+        repr=False,
+        description="the lake's catalog: a Postgres database (postgresql://user:password@host/database) for workers on "
+        "several hosts, or the SQLite file of a lake on S3 (default: in ~/.local/share/shotlog of one machine)",
     )
     sources: Names = Field((), description="what to tag: s3://bucket/prefix, folders, files or https URLs, by comma")
     include: Names = Field((), description="tag only objects whose URI matches one of these patterns (*.mp4)")

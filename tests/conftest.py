@@ -10,6 +10,7 @@ import pytest
 
 from demo.services import S3, s3_server
 from tests.models import FAMILIES
+from tests.servers.postgres import Postgres, postgres_server
 from tests.servers.started import ModelServer, held
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -44,6 +45,13 @@ def tiny_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 def held_server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
     """The tests' own OpenAI-compatible server over that model, which holds answers to their schema."""
     with held(tiny_model, tmp_path_factory.mktemp("held")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """Postgres for the whole session; every lake has a schema of its own there."""
+    with postgres_server(tmp_path_factory.mktemp("postgres")) as server:
         yield server
 
 

@@ -9,21 +9,21 @@ so that an upgrade is one transaction; lake.json says in which format the lake w
 
 from __future__ import annotations
 
-import fcntl
 import json
-import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 
 from pipeline.errors import LakeError
+from pipeline.lake.base import Catalog
 from pipeline.lake.connection import connect
 from pipeline.lake.patience import patiently
+from pipeline.lake.sqlite import LEFTOVERS, SqliteCatalog
 from pipeline.lake.tables import FORMAT
 from pipeline.lake.upgrade import bring_up_to_date, is_up_to_date, newest_identity
 from pipeline.store.base import Store
@@ -38,7 +38,7 @@ class Lake:
     uri: str
     store: Store
     lake_id: str
-    catalog: Path
+    catalog: Catalog
     con: duckdb.DuckDBPyConnection
     """Its own connection: views by their bare names, tables as log.NAME."""
 
@@ -47,20 +47,15 @@ class Lake:
         return "/".join([self.uri.rstrip("/"), "work", run_id, *parts])
 
     def transaction(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
-        """Run `work` as one transaction over all tables; the whole of it again while the catalog is busy.
+        """Run `work` as one transaction over all tables; the whole of it again while the catalog is busy or away.
 
-        Writers on one machine take turns: SQLite lets one of them commit at a time and wakes nobody.
+        Writers take turns: see base.Catalog.
         """
-        with _open_lock(self._commit_lock) as turn:
-            fcntl.flock(turn, fcntl.LOCK_EX)
+        with self.catalog.turn():
             try:
                 return patiently(self._transaction)(work)
             except duckdb.Error as error:
                 raise LakeError(f"the lake at '{self.uri}' can't be read or written: {error}") from error
-
-    @property
-    def _commit_lock(self) -> Path:
-        return self.catalog.with_name(self.catalog.name + ".commit.lock")
 
     def _transaction(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         if "://" in self.uri:
@@ -84,22 +79,12 @@ class Lake:
         finally:
             self.con.execute("SET threads = 1")
 
-    @contextmanager
-    def at_work(self, *, alone: bool, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    def at_work(self, *, alone: bool, waiting: Callable[[], None] | None = None) -> AbstractContextManager[None]:
         """Hold the lake while tagging: one `shotlog tag` alone, or the tasks of one Airflow run together.
 
         Calls `waiting` once where another run holds it, then waits. The system lets go when a process dies.
         """
-        lock = self.catalog.with_name(self.catalog.name + ".lock")
-        with _open_lock(lock) as file:
-            kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
-            try:
-                fcntl.flock(file, kind | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if waiting:
-                    waiting()
-                fcntl.flock(file, kind)
-            yield
+        return self.catalog.at_work(alone=alone, waiting=waiting)
 
     def close(self) -> None:
         self.con.close()
@@ -122,21 +107,57 @@ def open_lake(uri: str, store: Store, *, catalog: str | None, create: bool = Fal
         raise LakeError(
             f"the lake at '{uri}' has format {identity['format']}, this shotlog knows {FORMAT}: upgrade shotlog"
         )
-    if identity["catalog"] != "sqlite":
+    place = catalog_of(identity["catalog"], uri, identity["lake_id"], catalog)
+    if not place.is_there():
+        raise LakeError(place.missing(uri, identity["lake_id"]))
+    con = connect(uri, store, place, read_only=read_only)
+    newest = patiently(newest_identity)(con)
+    _compare(newest, identity["lake_id"], place)
+    lake = Lake(uri, store, identity["lake_id"], place, con)
+    if not read_only and not is_up_to_date(newest):
+        _upgrade(lake)
+    return lake
+
+
+def catalog_of(kind: str, uri: str, lake_id: str, setting: str | None) -> Catalog:
+    """The catalog of a lake whose lake.json names this kind. setting: SHOTLOG_CATALOG.
+
+    Raises LakeError for a kind that isn't known, and where it is Postgres and no database is named.
+    """
+    if kind == "sqlite":
+        return SqliteCatalog.of(uri, lake_id, None if is_database(setting) else setting)
+    if kind != "postgres":
         raise LakeError(
-            f"the lake at '{uri}' has a catalog of kind '{identity['catalog']}', this shotlog knows sqlite: upgrade "
+            f"the lake at '{uri}' has a catalog of kind '{kind}', this shotlog knows sqlite and postgres: upgrade "
             "shotlog"
         )
-    path = _catalog_path(uri, identity["lake_id"], catalog)
-    if not path.is_file():
-        raise LakeError(_missing_catalog(uri, identity["lake_id"], path))
-    con = connect(uri, store, path, read_only=read_only)
-    newest = patiently(newest_identity)(con)
-    _compare(newest, identity["lake_id"], path)
-    lake = Lake(uri, store, identity["lake_id"], path, con)
-    if not read_only and not is_up_to_date(newest):
-        lake.transaction(lambda con: bring_up_to_date(con, lake.lake_id))
-    return lake
+    if setting is None or not is_database(setting):
+        raise LakeError(
+            f"the catalog of the lake at '{uri}' is in Postgres: set SHOTLOG_CATALOG to "
+            "postgresql://user:password@host/database"
+        )
+    try:
+        from pipeline.lake.postgres import PostgresCatalog
+    except ImportError as error:
+        raise LakeError("a catalog in Postgres wants the extra postgres: pip install 'shotlog[postgres]'") from error
+    return PostgresCatalog(setting, lake_id)
+
+
+def is_database(setting: str | None) -> bool:
+    """Whether SHOTLOG_CATALOG names a database, and no file."""
+    return bool(setting) and str(setting).startswith(("postgres://", "postgresql://"))
+
+
+def _upgrade(lake: Lake) -> None:
+    """In one transaction; after a backup where the tables change, not only the views."""
+
+    def work(con: duckdb.DuckDBPyConnection) -> None:
+        older = newest_identity(con).get("format", FORMAT)
+        if older != FORMAT:  # another process may have done it by now
+            lake.catalog.back_up(f"format-{older}")
+        bring_up_to_date(con, lake.lake_id)
+
+    lake.transaction(work)
 
 
 def _read_identity(uri: str, store: Store) -> dict[str, Any] | None:
@@ -163,57 +184,37 @@ def _create(uri: str, store: Store, catalog: str | None) -> Lake | None:
     One that dies on the way leaves no lake, and its leftovers don't hinder the next.
     """
     lake_id = uuid.uuid4().hex
-    path = _catalog_path(uri, lake_id, catalog)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        others = [] if "://" in uri else [entry for entry in Path(uri).iterdir() if entry.name not in _LEFTOVERS]
-    except OSError as error:
-        raise LakeError(_refused(path, error)) from error
-    if others and _read_identity(uri, store) is None:
-        raise LakeError(f"'{uri}' is a folder with something else in it: give a new or empty folder as --lake")
-    with _open_lock(path.with_name(path.name + ".lock")) as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    place = catalog_of("postgres" if is_database(catalog) else "sqlite", uri, lake_id, catalog)
+    with place.making():
         if _read_identity(uri, store) is not None:
             return None
-        if path.exists() and "://" in uri and not _is_leftover(uri, path):
-            raise LakeError(f"'{path}' is another lake's catalog: give a new SHOTLOG_CATALOG")
-        if finished_id := _finished_catalog(uri, store, path):
-            _make_real(uri, store, finished_id)
+        if "://" not in uri:
+            _check_folder(Path(uri))
+        if place.is_begun(uri) and (finished_id := _finished_id(uri, store, place)):
+            _make_real(uri, store, finished_id, place.kind)
             return None
-        lake = Lake(uri, store, lake_id, path, _make_catalog(uri, store, path, lake_id))
-        if _make_real(uri, store, lake_id):
+        place.clear()
+        lake = Lake(uri, store, lake_id, place, _fill(uri, store, place, lake_id))
+        if _make_real(uri, store, lake_id, place.kind):
             return lake
         lake.close()
-        path.unlink()
+        place.clear()
         return None
 
 
-def _make_real(uri: str, store: Store, lake_id: str) -> bool:
-    identity = {"lake_id": lake_id, "format": FORMAT, "catalog": "sqlite"}
+def _check_folder(folder: Path) -> None:
+    if folder.is_dir() and any(entry.name not in {"data", *LEFTOVERS} for entry in folder.iterdir()):
+        raise LakeError(f"'{folder}' is a folder with something else in it: give a new or empty folder as --lake")
+
+
+def _make_real(uri: str, store: Store, lake_id: str, kind: str) -> bool:
+    identity = {"lake_id": lake_id, "format": FORMAT, "catalog": kind}
     return store.write(f"{uri.rstrip('/')}/lake.json", json.dumps(identity).encode(), if_absent=True)
 
 
-def _is_leftover(uri: str, path: Path) -> bool:
-    """Whether a file is the catalog of this very place, or still holds nothing at all."""
-    try:
-        with closing(sqlite3.connect(path)) as plain:
-            tables = {name for (name,) in plain.execute("SELECT name FROM sqlite_master")}
-            if "ducklake_metadata" not in tables:
-                return not tables
-            found = plain.execute("SELECT value FROM ducklake_metadata WHERE key = 'data_path'").fetchone()
-    except sqlite3.DatabaseError:
-        return False
-    return found == (f"{uri.rstrip('/')}/data/",)
-
-
-def _finished_catalog(uri: str, store: Store, path: Path) -> str | None:
-    """The id in a folder's catalog that has lost its lake.json, or never got one; None where there is none."""
-    if not path.exists():
-        return None
-    with closing(sqlite3.connect(path)) as plain:
-        if not plain.execute("SELECT 1 FROM sqlite_master WHERE name = 'ducklake_metadata'").fetchone():
-            return None  # made by one that died at once
-    con = connect(uri, store, path, read_only=True)
+def _finished_id(uri: str, store: Store, catalog: Catalog) -> str | None:
+    """The id in a catalog that has lost its lake.json, or never got one; None where its maker died earlier."""
+    con = connect(uri, store, catalog, read_only=True)
     try:
         row = con.execute("SELECT lake_id FROM log.identity LIMIT 1").fetchone()
         return str(row[0]) if row else None
@@ -223,58 +224,21 @@ def _finished_catalog(uri: str, store: Store, path: Path) -> str | None:
         con.close()
 
 
-def _make_catalog(uri: str, store: Store, path: Path, lake_id: str) -> duckdb.DuckDBPyConnection:
-    for leftover in path.parent.glob(f"{path.name}*"):  # of one that died here
-        if not leftover.name.endswith(".lock"):
-            leftover.unlink()
-    with closing(sqlite3.connect(path)) as plain:
-        plain.execute("PRAGMA journal_mode=WAL")  # readers and the one who commits don't wait for each other
-    con = connect(uri, store, path, read_only=False)
+def _fill(uri: str, store: Store, catalog: Catalog, lake_id: str) -> duckdb.DuckDBPyConnection:
+    con = connect(uri, store, catalog, read_only=False)
     con.execute("BEGIN; CREATE SCHEMA log")
     bring_up_to_date(con, lake_id)
     con.execute("COMMIT")
     return con
 
 
-def _open_lock(path: Path) -> IO[str]:
-    try:
-        return path.open("a")
-    except OSError as error:
-        raise LakeError(_refused(path, error)) from error
-
-
-def _refused(path: Path, error: OSError) -> str:
-    return (
-        f"a lake can't be written at '{path.parent}' ({error.strerror}): give a --lake in a folder that you may write"
-    )
-
-
-_LEFTOVERS = {"data"} | {f"catalog.sqlite{end}" for end in ("", ".lock", ".commit.lock", "-journal", "-wal", "-shm")}
-
-
-def _catalog_path(uri: str, lake_id: str, catalog: str | None) -> Path:
-    if "://" not in uri:
-        return Path(uri) / "catalog.sqlite"
-    default = Path.home() / ".local" / "share" / "shotlog" / f"{lake_id}.sqlite"
-    return Path(catalog).expanduser().absolute() if catalog else default
-
-
-def _missing_catalog(uri: str, lake_id: str, path: Path) -> str:
-    if "://" not in uri:
-        return f"the lake at '{uri}' has lost its catalog: restore '{path.name}' from a backup"
-    return (
-        f"the catalog of the lake at '{uri}' (id {lake_id}) is not on this machine: expected '{path}'. Use the "
-        "machine that made the lake, or bring its catalog here and set SHOTLOG_CATALOG to it"
-    )
-
-
-def _compare(newest: dict[str, Any], lake_id: str, catalog: Path) -> None:
+def _compare(newest: dict[str, Any], lake_id: str, catalog: Catalog) -> None:
     if newest.get("lake_id") != lake_id:
         raise LakeError(
-            f"'{catalog}' is the catalog of another lake ({newest.get('lake_id', 'unknown')}, this one is {lake_id}): "
-            "set SHOTLOG_CATALOG to this lake's catalog"
+            f"'{catalog.name}' is the catalog of another lake ({newest.get('lake_id', 'unknown')}, this one is "
+            f"{lake_id}): set SHOTLOG_CATALOG to this lake's catalog"
         )
     if newest["format"] > FORMAT:
         raise LakeError(
-            f"the catalog '{catalog}' has format {newest['format']}, this shotlog knows {FORMAT}: upgrade shotlog"
+            f"the catalog '{catalog.name}' has format {newest['format']}, this shotlog knows {FORMAT}: upgrade shotlog"
         )

@@ -3,45 +3,42 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from pathlib import Path
 
 import duckdb
 
 from pipeline.errors import LakeError
+from pipeline.lake.base import Catalog
 from pipeline.lake.patience import patiently
 from pipeline.store.base import Store
 
-EXTENSIONS = ("ducklake", "httpfs", "sqlite_scanner")
+EXTENSIONS = ("ducklake", "httpfs")
 
 
-def connect(uri: str, store: Store, catalog: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+def connect(uri: str, store: Store, catalog: Catalog, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection with the lake attached as `lake` and in use; one that writes works with one thread."""
-    con = open_duckdb()
+    con = open_duckdb(catalog.extension)
     if not read_only:
         con.execute("SET threads = 1")  # DuckLake's dozen small queries behind each statement take half the time
     if "://" in uri:
         store.prepare(con)
     options = f"DATA_PATH {_quote(uri.rstrip('/') + '/data/')}, OVERRIDE_DATA_PATH true"
-    attach = f"ATTACH {_quote(f'ducklake:sqlite:{catalog}')} AS lake ({options}{', READ_ONLY' if read_only else ''})"
     try:
-        patiently(con.execute)(attach)
+        patiently(catalog.attach)(con, "lake", plain=False, options=f"{options}{', READ_ONLY' if read_only else ''}")
     except duckdb.Error as error:
-        raise LakeError(
-            f"the catalog '{catalog}' can't be opened ({error}): check that you may write its folder, as SQLite must, "
-            "and that the file is whole"
-        ) from error
+        raise LakeError(f"the catalog '{catalog.name}' can't be opened ({error}): {catalog.advice}") from error
     return con.execute("USE lake")
 
 
-def open_duckdb() -> duckdb.DuckDBPyConnection:
+def open_duckdb(*further: str) -> duckdb.DuckDBPyConnection:
     """A DuckDB with what a lake needs, from the wheels where they fit it, else by INSTALL, which wants a network once.
 
+    further: extensions beside EXTENSIONS, for the lake's catalog.
     Raises LakeError where an extension can't be had.
     """
     # whoever could change those wheels could change DuckDB's own beside them: their signatures, which take 0.3 s to
     # check each time, protect from nobody
     con = duckdb.connect(config={"allow_unsigned_extensions": "true"})
-    missing = [name for name in EXTENSIONS if not _load_from_wheel(con, name)]
+    missing = [name for name in (*EXTENSIONS, *further) if not _load_from_wheel(con, name)]
     con.execute("SET allow_unsigned_extensions = false")
     for name in missing:
         try:

@@ -1,4 +1,4 @@
-"""Waiting for one's turn at the catalog."""
+"""Waiting for one's turn at the catalog, and for its server."""
 
 from __future__ import annotations
 
@@ -7,18 +7,27 @@ from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_ex
 
 LOCK_PATIENCE_S = 120
 
+_BUSY = ("database is locked", "database table is locked", "conflict")
+"""Another process is committing: SQLite says locked, DuckLake says conflict."""
 
-def _busy(error: BaseException) -> bool:
-    """Another process is committing: SQLite says locked, DuckLake says conflict."""
-    return isinstance(error, duckdb.Error) and any(
-        word in str(error).lower() for word in ("database is locked", "conflict", "database table is locked")
-    )
+_AWAY = (
+    "unable to connect to postgres",
+    "server closed the connection",
+    "terminating connection",
+    "no connection to the server",
+    *(f'failed to execute query "{word}' for word in ("begin", "commit", "rollback")),
+)
+"""Postgres is being restarted, or was in the middle of a commit: whether that was done the work itself looks up."""
+
+
+def _passes(error: BaseException) -> bool:
+    return isinstance(error, duckdb.Error) and any(word in str(error).lower() for word in _BUSY + _AWAY)
 
 
 patiently = retry(
-    retry=retry_if_exception(_busy),
+    retry=retry_if_exception(_passes),
     stop=stop_after_delay(LOCK_PATIENCE_S),
     wait=wait_random_exponential(multiplier=0.05, max=2),
     reraise=True,
 )
-"""Tries a whole transaction again while another process holds the catalog."""
+"""Tries a whole transaction again while another process holds the catalog, or its server is away."""

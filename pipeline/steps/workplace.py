@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipeline.store.http import HttpStore
 
 
-_NOBODYS = ("openai_api_key", "airflow_url", "airflow_user", "airflow_password")
+_NOBODYS = ("openai_api_key", "airflow_url", "airflow_user", "airflow_password", "catalog")
 """Settings that no request shows."""
 
 FETCH_S = 120.0

@@ -84,6 +84,7 @@ def place(tmp_path_factory):
     for name, text in {
         "newer": json.dumps({"lake_id": "a1", "format": 99, "catalog": "sqlite"}),
         "postgres": json.dumps({"lake_id": "a1", "format": 1, "catalog": "postgres"}),
+        "oracle": json.dumps({"lake_id": "a1", "format": 1, "catalog": "oracle"}),
         "number": "5",
         "words": json.dumps({"lake_id": 1, "format": "one", "catalog": None}),
     }.items():
@@ -234,15 +235,19 @@ IMPOSSIBLE = {  # exit code 3: could not be done, finished work kept
     "no room": (["tag", "in", "--lake", "/proc/lake"], r"a lake can't be written at '/proc/lake' \(No such file or "),
     "a newer lake": (
         ["tag", "in", "--lake", "newer"],
-        "the lake at '.*/newer' has format 99, this shotlog knows 4: upgr",
+        r"the lake at '.*/newer' has format 99, this shotlog knows \d+: upgr",
     ),
     "a newer lake to ask": (
         ["runs", "--lake", "newer"],
-        "the lake at .* has format 99, this shotlog knows 4: upgrade sho",
+        r"the lake at .* has format 99, this shotlog knows \d+: upgrade sho",
     ),
     "another catalog": (
+        ["runs", "--lake", "oracle"],
+        "the lake at '.*' has a catalog of kind 'oracle', .*: upgrade",
+    ),
+    "a catalog in Postgres": (
         ["runs", "--lake", "postgres"],
-        "the lake at '.*' has a catalog of kind 'postgres', .*: upgrade",
+        "the catalog of the lake at '.*' is in Postgres: set SHOTLOG_CATALOG to postgresql://user:pass",
     ),
     "a number as lake": (
         ["runs", "--lake", "number"],

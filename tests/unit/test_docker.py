@@ -162,8 +162,21 @@ def test_what_must_outlive_a_container_is_on_a_volume(name: str) -> None:
     mounted = dict(volume.split(":")[:2] for volume in SERVICES[name]["volumes"])
     assert set(mounted) <= set(COMPOSE["volumes"])
     environment = SERVICES[name]["environment"]
-    if catalog := environment.get("SHOTLOG_CATALOG"):
-        assert Path(catalog).parent.as_posix() in mounted.values()
+    if "SHOTLOG_LAKE" in environment:
+        assert environment["SHOTLOG_LAKE"] == "${SHOTLOG_LAKE:-/srv/shotlog/lake}"
+        assert "/srv/shotlog" in mounted.values()
+
+
+def test_the_catalog_of_a_lake_lies_in_the_postgres_that_is_there_for_airflow() -> None:
+    server = SERVICES["postgres"]["environment"]
+    user, database = server["POSTGRES_USER"], server["POSTGRES_DB"]
+    place = f"${{SHOTLOG_CATALOG:-postgresql://{user}:${{POSTGRES_PASSWORD}}@postgres/{database}}}"
+    named = {
+        service["environment"]["SHOTLOG_CATALOG"]
+        for service in SERVICES.values()
+        if "SHOTLOG_LAKE" in service["environment"]
+    }
+    assert named == {place}
 
 
 def test_the_pool_of_a_tagger_that_loads_a_model_is_made_before_anything_is_scheduled() -> None:

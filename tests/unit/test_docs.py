@@ -311,7 +311,9 @@ def test_python_of_readme_runs(block: Block, reader: Path) -> None:
 @in_language("sql")
 def test_sql_of_readme_gives_rows(block: Block, reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(reader)
-    con = open_duckdb() if block.text.startswith("ATTACH") else connect("lake")  # INSTALL wants a network
+    con = (
+        open_duckdb("sqlite_scanner") if block.text.startswith("ATTACH") else connect("lake")
+    )  # INSTALL wants a network
     assert con.execute(block.text).fetchall()
 
 

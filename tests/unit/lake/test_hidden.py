@@ -7,21 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipeline.lake import hidden, writer
-from pipeline.lake.catalog import open_lake
 from pipeline.model import Batch
-from pipeline.store import open_store
 from tests.unit.lake.made import OTHER_RECIPE, RECIPE, media, tagging
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 GOOD = ("ok", "partial")
-
-
-@pytest.fixture
-def lake(tmp_path):
-    uri = str(tmp_path / "lake")
-    opened = open_lake(uri, open_store(uri), catalog=None, create=True, read_only=False)
-    yield opened
-    opened.close()
 
 
 def see(lake, name, state, at):

@@ -12,8 +12,10 @@ import pytest
 
 from pipeline.errors import LakeError
 from pipeline.lake import writer
-from pipeline.lake.catalog import connect, open_lake
+from pipeline.lake.catalog import open_lake
+from pipeline.lake.connection import connect
 from pipeline.lake.reader import answered_frames, load_cost
+from pipeline.lake.sqlite import SqliteCatalog
 from pipeline.lake.tables import FORMAT, TABLES
 from pipeline.lake.upgrade import columns
 from pipeline.lake.views import views
@@ -31,7 +33,8 @@ def folder(tmp_path):
     folder.mkdir()
     with closing(sqlite3.connect(folder / "catalog.sqlite")) as plain:
         plain.execute("PRAGMA journal_mode=WAL")
-    with connect(str(folder), open_store(str(folder)), folder / "catalog.sqlite", read_only=False) as con:
+    place = SqliteCatalog(folder / "catalog.sqlite")
+    with connect(str(folder), open_store(str(folder)), place, read_only=False) as con:
         con.execute(f"BEGIN; {FORMAT_1}; COMMIT")
     (folder / "lake.json").write_text(json.dumps({"lake_id": "first", "format": 1, "catalog": "sqlite"}))
     return folder

@@ -9,24 +9,14 @@ from importlib import resources
 import pytest
 
 from pipeline.lake import writer
-from pipeline.lake.catalog import open_lake
 from pipeline.lake.journal import Entry, Journal
 from pipeline.lake.reader import answered_frames, load_cost
 from pipeline.lake.views import views
 from pipeline.model import FrameTags, Label, TaggedFrame
 from pipeline.recipe import METADATA_KINDS, Recipe
-from pipeline.store import open_store
 from tests.unit.lake.made import SAID, TRACKS, frame, media, reused, tagging
 
 DETAILS = ("timestamps", "shots", "thumbnails", "subtitles", *METADATA_KINDS)
-
-
-@pytest.fixture
-def lake(tmp_path):
-    uri = str(tmp_path / "lake")
-    opened = open_lake(uri, open_store(uri), catalog=None, create=True, read_only=False)
-    yield opened
-    opened.close()
 
 
 def rows(lake, query):
@@ -236,11 +226,11 @@ def test_a_transaction_that_breaks_leaves_nothing(lake):
     assert {rows(lake, f"SELECT count(*) FROM log.{name}")[0][0] for name in ("taggings", *DETAILS)} == {0}
 
 
-def test_commits_from_many_writers_at_once_all_arrive(lake):
+def test_commits_from_many_writers_at_once_all_arrive(lake, open_it):
     barrier = threading.Barrier(4)
 
     def commit(number):
-        own = open_lake(lake.uri, lake.store, catalog=None, read_only=False)
+        own = open_it(read_only=False)
         barrier.wait()
         writer.commit_batch(own, f"run-{number}", "000000", [tagging(media(f"{number}.mp4"))])
         own.close()

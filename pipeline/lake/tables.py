@@ -147,6 +147,7 @@ TABLES: dict[str, pa.Schema] = {
             ("committed_at", _TIME),
             ("load_s", _FLOAT),
             ("model_s", _FLOAT),
+            ("inherited", _INT),
         ]
     ),
     "deliveries": pa.schema(

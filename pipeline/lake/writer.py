@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from pipeline.lake import hidden
 from pipeline.lake.catalog import Lake
+from pipeline.lake.inherit import HEIRS, inherit
 from pipeline.lake.tables import TABLES
 from pipeline.model import Batch, MediaTags, TaggedFrame, timecode
 from pipeline.recipe import METADATA_KINDS, Recipe
@@ -39,7 +40,8 @@ def commit_batch(
     load_s: seconds the tagger took to load in this batch's process; None where it was loaded already. planned: the
     batch, where its plan says which of its media were looked at before; None: any of them may have been.
     """
-    rows = _rows(taggings)
+    heirs = [tagging for tagging in taggings if tagging.inherited_from]
+    rows = _rows([tagging for tagging in taggings if not tagging.inherited_from])
     states = Counter(tagging.status for tagging in taggings)
     rows["batches"] = [
         {
@@ -51,6 +53,7 @@ def commit_batch(
             "committed_at": datetime.now(UTC),
             "load_s": load_s,
             "model_s": sum(tagging.model_s for tagging in taggings),
+            "inherited": len(heirs),
         }
     ]
 
@@ -58,6 +61,10 @@ def commit_batch(
         if _has_batch(con, run_id, batch_id):
             return False
         insert(con, rows)
+        if heirs:
+            con.register("heirs_given", pa.Table.from_pylist([_heir(heir) for heir in heirs], schema=HEIRS))
+            inherit(con, "heirs_given", run_id=run_id, batch_id=batch_id)
+            con.unregister("heirs_given")
         if planned is None or batches_of_others(con, run_id) != planned.others:
             hidden.refresh(con, [tagging.object.media_id for tagging in taggings])
         elif planned.looked_at:
@@ -121,6 +128,12 @@ def _rows(taggings: Sequence[MediaTags]) -> Rows:
             _add_frame(rows, key, frame)
         rows["subtitles"] += [{**key, **asdict(subtitle)} for subtitle in tagging.subtitles]
     return rows
+
+
+def _heir(tagging: MediaTags) -> dict[str, Any]:
+    media = tagging.object
+    told = {name: getattr(media, name) for name in ("media_id", "uri", "etag", "last_modified")}
+    return {"tagging_id": tagging.tagging_id, "inherited_from": tagging.inherited_from, **told}
 
 
 def _tagging_row(tagging: MediaTags) -> dict[str, Any]:

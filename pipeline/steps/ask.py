@@ -14,7 +14,7 @@ from pipeline.decode.worker import DecodeChild
 from pipeline.errors import MediaError, StoreError, TaggerError, UsageError
 from pipeline.model import Frame, MediaObject, timecode
 from pipeline.pictures import shrunk
-from pipeline.planning import kind_of
+from pipeline.planning.listing import kind_of
 from pipeline.steps.decoders import Decoders
 from pipeline.steps.footage import Footage
 from pipeline.steps.workplace import Workplace

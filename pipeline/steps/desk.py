@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from pipeline.errors import MediaError
@@ -50,12 +50,20 @@ class Desk:
             self._batches[batch.batch_id] = batch, []
 
     def take_whole(self) -> list[tuple[Batch, list[MediaTags]]]:
-        """Batches whose media have all ended since, with their taggings: the desk forgets them."""
+        """Batches whose media have all ended since, with their taggings and those of copies: the desk forgets them."""
         with self._lock:
             whole = [each for each in self._batches.values() if len(each[0].objects) == len(each[1])]
             for batch, _ in whole:
                 del self._batches[batch.batch_id]
-        return whole
+        return [(batch, [*taggings, *self._inherited(batch, taggings)]) for batch, taggings in whole]
+
+    def _inherited(self, batch: Batch, taggings: Iterable[MediaTags]) -> Iterator[MediaTags]:
+        """What the copies of a batch get: the rows of their originals, or the same failure."""
+        by_media = {tagging.object.media_id: tagging for tagging in taggings} if batch.copies else {}
+        for media, original_id in batch.copies:
+            copy = by_media[original_id].for_copy(media)
+            self._on_finished(copy)
+            yield copy
 
     def open(self, batch_id: str, media: MediaObject, answered: Iterable[TaggedFrame]) -> MediaInHand | None:
         """Take a media object in hand; None where an earlier try of this very batch has finished it."""

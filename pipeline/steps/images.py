@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pipeline.errors import MediaError
 from pipeline.model import Frame, FrameTags, MediaObject, MediaTags, TaggedFrame, Thumbnail
 from pipeline.pictures import shrunk, thumbnail
-from pipeline.planning import VIDEO_SUFFIXES
+from pipeline.planning.listing import VIDEO_SUFFIXES
 from pipeline.recipe import Recipe
 from pipeline.steps.footage import Footage
 from pipeline.steps.media_in_hand import MediaInHand

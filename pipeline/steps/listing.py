@@ -20,7 +20,7 @@ from pipeline.errors import UsageError
 from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
 from pipeline.model import MediaObject
-from pipeline.planning import LISTING, kind_of
+from pipeline.planning.listing import LISTING, kind_of
 from pipeline.steps.refusals import Refusals
 from pipeline.steps.workplace import Workplace, shown
 from pipeline.store import scheme_of

@@ -35,6 +35,8 @@ class MediaInHand:
     object: MediaObject
     answered: dict[float, TaggedFrame]
     """By timestamp_s; begins with what an earlier, killed or partial, look has answered."""
+    alike: dict[str, str] = field(default_factory=dict)
+    """Content id → the tagging it inherits where it has those bytes."""
     copy: LocalCopy | None = None
     context: str = ""
     info: MediaInfo | None = None
@@ -63,6 +65,11 @@ class MediaInHand:
     keep_at: float = field(default_factory=lambda: time.monotonic() + KEEP_EVERY_S)
     journalling: threading.Lock = field(default_factory=threading.Lock)
     finished: bool = False
+
+    @property
+    def inherits(self) -> str | None:
+        """The tagging of another object with the very same bytes, which makes a look at this one needless."""
+        return self.alike.get(self.copy.content_id or "") if self.copy else None
 
     def shot_index(self, timestamp_s: float) -> int | None:
         if not self.shots:
@@ -118,6 +125,8 @@ class MediaInHand:
         """Why it isn't whole, if it isn't: what ended its reading, a frame without an answer, or the file itself."""
         if trouble := self.trouble or self.refused:
             return trouble
+        if self.inherits:
+            return None
         if self.info and self.info.fault:
             return MediaError(self.info.fault, self.info.fault_detail)
         if not self.frames():
@@ -148,6 +157,7 @@ class MediaInHand:
             error=describe(trouble.code, trouble.detail) if trouble else None,
             shots=self.shots,
             subtitles=self.subtitles,
+            inherited_from=None if trouble else self.inherits,
             frames=frames,
             frame_budget=self.frame_budget,
             summary=self.summary.text if self.summary else None,

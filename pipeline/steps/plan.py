@@ -12,14 +12,16 @@ from typing import Any
 import duckdb
 from pydantic import TypeAdapter
 
-from pipeline import decode, planning
+from pipeline import decode
 from pipeline.errors import LakeError
 from pipeline.lake import hidden, writer
 from pipeline.lake.catalog import Lake
+from pipeline.lake.inherit import inherit
 from pipeline.lake.journal import Entry, Journal
 from pipeline.lake.reader import load_cost
 from pipeline.model import Batch, MediaTags
-from pipeline.planning import MAX_BATCHES
+from pipeline.planning.batches import MAX_BATCHES, batches, worth_loading
+from pipeline.planning.compare import Wish, compare
 from pipeline.steps.listing import listing_glob
 from pipeline.steps.refusals import Refusals
 from pipeline.steps.workplace import Workplace
@@ -68,7 +70,7 @@ def plan(
     tagger = work.tagger()
     recipe, video_frames = work.recipe(tagger), most_frames(work, tagger)
     refused = {refusal.number for refusal in Refusals(lake, run_id).kept()} if work.settings.callers_urls else ()
-    wish = planning.Wish(
+    wish = Wish(
         recipe,
         tuple(source for number, source in enumerate(work.sources) if number not in refused),  # nothing of it is gone
         tuple(decode.installed()),
@@ -78,18 +80,16 @@ def plan(
         exact=work.settings.callers_urls,
     )
 
-    def compare(con: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], int]:
-        return planning.compare(con, listing_glob(lake, run_id), wish), writer.batches_of_others(con, run_id)
+    def hold_against(con: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], int]:
+        return compare(con, listing_glob(lake, run_id), wish), writer.batches_of_others(con, run_id)
 
     with lake.on_all_cores() if parts > 1 else nullcontext():
-        counts, others = lake.transaction(compare)
+        counts, others = lake.transaction(hold_against)
     batch_ids = []
     size = work.settings.batch_frames
     if recipe.model and (cost := load_cost(lake, recipe.tagger, recipe.model)):
-        size = planning.worth_loading(size, *cost)
-    for batch in planning.batches(
-        lake.con, run_id, size, max_batches, video_frames=video_frames, first=first, others=others
-    ):
+        size = worth_loading(size, *cost)
+    for batch in batches(lake.con, run_id, size, max_batches, video_frames=video_frames, first=first, others=others):
         lake.store.write(_batch_uri(lake, run_id, batch.batch_id), _BATCH.dump_json(batch))
         batch_ids.append(batch.batch_id)
     planned: dict[str, Any] = {
@@ -99,7 +99,7 @@ def plan(
         "frames_per_video": video_frames if tagger.summarises else None,
     }
     planned |= counts
-    lake.transaction(lambda con: _record(con, planned))
+    lake.transaction(lambda con: _record(con, planned, f"inherited-{first:06}"))
     return planned
 
 
@@ -201,12 +201,23 @@ def _has_ended(lake: Lake, run_id: str) -> bool:
     return _state(lake, run_id) in ("finished", "died") or not any(lake.store.names(lake.work_uri(run_id, "batches")))
 
 
-def _record(con: duckdb.DuckDBPyConnection, planned: dict[str, Any]) -> None:
-    """The plan, and what the listing saw for the first time, changed or no longer."""
+def _record(con: duckdb.DuckDBPyConnection, planned: dict[str, Any], batch_id: str) -> None:
+    """The plan, what the listing saw for the first time, changed or no longer, and what copies inherit.
+
+    batch_id: of those, which nobody has to look at.
+    """
     run_id, now = planned["run_id"], datetime.now(UTC)
     event = {"run_id": run_id, "event": "planned", "detail": json.dumps(planned), "happened_at": now}
     writer.insert(con, {"run_events": [event]})
     con.execute(_SIGHTINGS, [run_id, now, run_id, now])
+    inherited = con.execute(_HEIRS).fetchone()
+    if inherited and inherited[0]:
+        inherit(con, "heirs", run_id=run_id, batch_id=batch_id)
+        rows = {"media": inherited[0], "ok": inherited[0], "inherited": inherited[0], "frames": 0}
+        rows |= dict.fromkeys(("partial", "failed", "skipped"), 0)
+        writer.insert(con, {"batches": [{"run_id": run_id, "batch": batch_id, "committed_at": now, **rows}]})
+        changed = con.execute("SELECT media_id FROM heirs JOIN compared USING (media_id) WHERE state <> 'new'")
+        hidden.refresh(con, [row[0] for row in changed.fetchall()])
     moved = con.execute(_GONE_OR_BACK, [run_id]).fetchall()
     if moved:
         hidden.refresh(con, [row[0] for row in moved])
@@ -231,6 +242,15 @@ UNION ALL
 SELECT media_id, ?, uri, etag, 'gone', ? FROM gone
 """
 
+
+_HEIRS = """
+CREATE OR REPLACE TEMP TABLE heirs AS
+SELECT
+    replace(uuid()::VARCHAR, '-', '') AS tagging_id, inherits AS inherited_from, media_id, uri, etag, last_modified
+FROM compared
+JOIN copies USING (media_id)
+WHERE todo AND inherits IS NOT NULL
+"""
 
 _GONE_OR_BACK = """
 SELECT media_id

@@ -11,8 +11,11 @@ from pipeline.steps.plan import clear_done
 from pipeline.steps.refusals import Refusals
 from pipeline.steps.workplace import Workplace
 
-PLANNED = ("listed", "new", "changed", "gone", "unchanged", "stale", "retried", "waiting", "unknown", "excluded")
-DONE = ("ok", "partial", "failed", "skipped", "frames")
+PLANNED = (
+    *("listed", "new", "changed", "duplicate", "gone", "unchanged"),
+    *("stale", "retried", "waiting", "unknown", "excluded"),
+)
+DONE = ("ok", "partial", "failed", "skipped", "inherited", "frames")
 
 
 def publish_run(request: dict[str, Any], run_id: str) -> dict[str, Any]:

@@ -35,11 +35,12 @@ AHEAD = 2
 
 @dataclass(frozen=True, slots=True)
 class Todo:
-    """One media object to be read, and what was answered of it before."""
+    """One media object to be read, what was answered of it before, and what it may be a copy of (model.Batch.alike)."""
 
     batch_id: str
     media: MediaObject
     answered: tuple[TaggedFrame, ...]
+    alike: dict[str, str]
 
 
 class Readers:
@@ -91,7 +92,8 @@ class Readers:
             for media in batch.objects:
                 earlier = batch.unfinished.get(media.media_id)
                 lake = lake or (self._work.lake() if earlier else None)
-                yield Todo(batch.batch_id, media, answered_frames(lake, earlier) if lake and earlier else ())
+                answered = answered_frames(lake, earlier) if lake and earlier else ()
+                yield Todo(batch.batch_id, media, answered, batch.alike.get(media.media_id, {}))
 
     def _next(self) -> Todo | None:
         with self._taking:
@@ -112,6 +114,7 @@ class Readers:
         with scratch_folder() as folder:
             while todo:
                 if opened := self._desk.open(todo.batch_id, todo.media, todo.answered):
+                    opened.alike = todo.alike
                     self._read(opened, folder)
                 todo = self._next()
 
@@ -134,6 +137,8 @@ class Readers:
     def _look(self, opened: MediaInHand, footage: Footage, child: DecodeChild, store: Store) -> None:
         footage.open(child)
         opened.copy = footage.copy
+        if opened.inherits:
+            return
         opened.context = self._context(opened, store)
         try:
             self._decode(opened, child, footage)

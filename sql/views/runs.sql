@@ -8,6 +8,7 @@ WITH done AS (
         sum(partial)::BIGINT AS partial,
         sum(failed)::BIGINT AS failed,
         sum(skipped)::BIGINT AS skipped,
+        sum(inherited)::BIGINT AS inherited,
         sum(frames)::BIGINT AS frames
     FROM log.batches
     GROUP BY run_id
@@ -48,6 +49,7 @@ SELECT
     (plan ->> 'listed')::BIGINT AS listed,
     (plan ->> 'new')::BIGINT AS new,
     (plan ->> 'changed')::BIGINT AS changed,
+    (plan ->> 'duplicate')::BIGINT AS duplicate,
     (plan ->> 'gone')::BIGINT AS gone,
     (plan ->> 'unchanged')::BIGINT AS unchanged,
     (plan ->> 'stale')::BIGINT AS stale,
@@ -61,6 +63,7 @@ SELECT
     coalesce(done.partial, 0) AS partial,
     coalesce(done.failed, 0) AS failed,
     coalesce(done.skipped, 0) AS skipped,
+    coalesce(done.inherited, 0) AS inherited,
     coalesce(done.frames, 0) AS frames,
     epoch(ended.ended_at - runs.started_at) AS seconds,
     ended.error

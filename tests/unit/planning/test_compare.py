@@ -8,12 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import planning
 from pipeline.errors import CODES, passing_codes
 from pipeline.lake import writer
 from pipeline.lake.catalog import open_lake
 from pipeline.model import MediaObject
-from pipeline.planning import LISTING, MAX_BATCHES, Wish, kind_of
+from pipeline.planning import compare as comparing
+from pipeline.planning.batches import MAX_BATCHES, batches
+from pipeline.planning.compare import Wish
+from pipeline.planning.listing import LISTING, kind_of
 from pipeline.recipe import Recipe
 from pipeline.store import open_store
 from tests.unit.lake.made import OTHER_RECIPE, RECIPE, media, tagging
@@ -50,7 +52,7 @@ def row(one: MediaObject) -> dict:
 
 
 def compare(lake, listing, wish=PLAIN):
-    return lake.transaction(lambda con: planning.compare(con, listing, wish))
+    return lake.transaction(lambda con: comparing.compare(con, listing, wish))
 
 
 def rows(lake, query):
@@ -144,7 +146,8 @@ def judged(lake, tmp_path_factory):
     for label, wish in (("plain", PLAIN), ("retag", RETAG), ("retry", RETRY)):
         counts[label] = compare(lake, str(path), wish)
         compared = rows(lake, "SELECT uri, state, todo, take_over FROM compared")
-        found[label] = {uri.removeprefix("/archive/"): rest for uri, *rest in compared}
+        found[label] = {name: ["unchanged", False, None] for name in HISTORIES}  # what is settled isn't judged
+        found[label] |= {uri.removeprefix("/archive/"): rest for uri, *rest in compared}
     return found, counts, last
 
 
@@ -179,6 +182,79 @@ def test_every_code_says_whether_the_next_run_tries_again(lake, listed):
     assert todo(lake) == {objects[code].uri for code in passing_codes()}
 
 
+def test_what_a_caller_of_the_api_showed_is_settled_and_sighted_once_it_is_listed(lake, listed):
+    shown = media("shown.mp4")
+    run = {"run_id": "served", "kind": "serve", "started_at": datetime.now(UTC)}
+    lake.transaction(lambda con: writer.insert(con, {"runs": [run]}))
+    writer.commit_batch(lake, "served", "000000", [tagging(shown, run_id="served")])
+    assert compare(lake, listed([shown]))["unchanged"] == 1
+    assert rows(lake, "SELECT uri, state, todo FROM compared") == [(shown.uri, "unchanged", False)]
+
+
+# ---- copies
+
+MD5, OTHER = "0" * 32, "1" * 32
+
+
+def of_s3(name, etag, size=100):
+    return MediaObject(f"s3://b/{name}", etag, size)
+
+
+def copies(lake):
+    found = rows(
+        lake, "SELECT uri, inherits, copy_of.uri, alike FROM compared JOIN copies USING (media_id) ORDER BY uri"
+    )
+    return {uri.removeprefix("s3://b/"): rest for uri, *rest in found}
+
+
+def test_a_copy_is_told_by_its_etag_and_size(lake, listed):
+    look = tagging(of_s3("tagged.mp4", MD5))
+    writer.commit_batch(lake, "copied", "000000", [look])
+    objects = [
+        of_s3("a.mp4", MD5),
+        of_s3("b.mp4", MD5, size=101),
+        of_s3("c.mp4", OTHER),
+        of_s3("d.mp4", OTHER),
+        of_s3("e.mp4", f"{OTHER}-2"),  # in parts: says nothing
+        of_s3("f.mp4", f"{OTHER}-2"),
+    ]
+    counts = compare(lake, listed(objects), replace(WISH, sources=("s3://b/",)))
+    assert (counts["new"], counts["media"], counts["duplicate"]) == (6, 6, 2)
+    assert {name: found[:2] for name, found in copies(lake).items()} == {
+        "a.mp4": [look.tagging_id, None],
+        "b.mp4": [None, None],
+        "c.mp4": [None, None],
+        "d.mp4": [None, "s3://b/c.mp4"],
+        "e.mp4": [None, None],
+        "f.mp4": [None, None],
+    }
+    (batch,) = batches(lake.con, "run-9", 600, video_frames=60)
+    assert [one.uri for one in batch.objects] == ["s3://b/b.mp4", "s3://b/c.mp4", "s3://b/e.mp4", "s3://b/f.mp4"]
+    assert batch.copies == ((objects[3], objects[2].media_id),)
+
+
+def test_what_may_be_a_copy_is_told_whose(lake, listed):
+    look = replace(tagging(media("source.mp4", size=777)), content_id="c" * 64)
+    writer.commit_batch(lake, "contents", "000000", [look])
+    compare(lake, listed([media("target.mp4", size=777), media("larger.mp4", size=778)]))
+    (batch,) = batches(lake.con, "run-9", 600, video_frames=60)
+    assert batch.alike == {media("target.mp4").media_id: {"c" * 64: look.tagging_id}}
+
+
+@pytest.mark.parametrize("batch_frames", [1, 3, 60])
+def test_a_copy_is_in_the_batch_of_its_original(lake, tmp_path, batch_frames):
+    objects = [of_s3(f"many/{number:03}", f"{1000 + number % 40:032x}") for number in range(100)]
+    table = pa.Table.from_pylist([row(one) | {"kind": "image"} for one in objects], schema=LISTING)
+    pq.write_table(table, tmp_path / "0.parquet")
+    compare(lake, str(tmp_path / "*.parquet"))
+    planned = list(batches(lake.con, "run-9", batch_frames, video_frames=60))
+    assert sum(len(batch.objects) for batch in planned) == 40
+    assert sum(len(batch.copies) for batch in planned) == 60
+    for batch in planned:
+        by_id = {one.media_id: one.etag for one in batch.objects}
+        assert all(copy.etag == by_id[original] for copy, original in batch.copies)
+
+
 # ---- the listing
 
 
@@ -200,11 +276,12 @@ def test_what_fails_again_and_again_does_not_use_up_the_limit(lake, listed):
 
 def test_sources_that_overlap_give_an_object_once(lake, listed):
     twice = [media(f"twice/{number}.mp4") for number in range(10)] * 2
-    assert compare(lake, listed(twice))["listed"] == len(todo(lake)) == 10
+    wish = replace(WISH, sources=("/archive/", "/archive/twice/"))
+    assert compare(lake, listed(twice), wish)["listed"] == len(todo(lake)) == 10
 
 
 def test_what_is_no_media_and_what_is_left_out_is_counted_and_not_looked_at(lake, listed):
-    listed([media("x.txt"), media("x.srt"), media("x.srt")], kind="unknown")
+    listed([media("x.txt"), media("x.srt")], kind="unknown")
     listed([media("y.mp4")], kind="excluded")
     counts = compare(lake, listed([media("z.mp4")]))
     assert (counts["unknown"], counts["excluded"], counts["listed"]) == (2, 1, 1)
@@ -301,7 +378,7 @@ def test_what_is_gone_is_said_once_until_it_comes_back(lake, listed):
 
 def plan(lake, listing, recipe=RECIPE, batch_frames=600):
     compare(lake, listing, replace(WISH, recipe=recipe))
-    return list(planning.batches(lake.con, "run-9", batch_frames, video_frames=recipe.max_frames))
+    return list(batches(lake.con, "run-9", batch_frames, video_frames=recipe.max_frames))
 
 
 def names(count, ending):
@@ -356,12 +433,10 @@ def test_a_large_plan_is_streamed(lake, tmp_path):
     lake.con.execute("SET memory_limit = '100MB'")
     compare(lake, str(tmp_path / "*.parquet"))
     tracemalloc.start()
-    total = sum(
-        len(batch.objects) for batch in planning.batches(lake.con, "run-9", 600, video_frames=RECIPE.max_frames)
-    )
+    total = sum(len(batch.objects) for batch in batches(lake.con, "run-9", 600, video_frames=RECIPE.max_frames))
     streamed = tracemalloc.get_traced_memory()[1]
     tracemalloc.reset_peak()
-    kept = list(planning.batches(lake.con, "run-9", 600, video_frames=RECIPE.max_frames))
+    kept = list(batches(lake.con, "run-9", 600, video_frames=RECIPE.max_frames))
     whole = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     lake.con.execute(f"SET memory_limit = '{before}'")

@@ -1,0 +1,91 @@
+"""Batches sized by cost: what is to do, cut into what one task looks at and one transaction commits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
+
+import duckdb
+
+from pipeline.model import Batch, MediaObject
+
+MAX_BATCHES = 1000
+"""Airflow maps a task at most core.max_map_length (1,024) times; larger plans get larger batches."""
+
+LOADING = 0.05
+"""The share of a batch's time that loading the tagger may take."""
+
+MAX_WORTH = 50_000
+"""Frames: however long loading took (it may have waited for a GPU, or for a download), a batch is a task's work."""
+
+_UNLIMITED_FRAMES = 600
+"""What a video counts for in a batch where --max-frames is all."""
+
+
+def worth_loading(batch_frames: int, load_s: float, frame_s: float) -> int:
+    """How many frames a batch needs so that loading the tagger is at most LOADING of the batch's time.
+
+    >>> worth_loading(600, load_s=60, frame_s=0.5)
+    2280
+    """
+    worth = math.ceil(load_s * (1 / LOADING - 1) / frame_s) if frame_s > 0 else 0
+    return max(batch_frames, min(worth, MAX_WORTH))
+
+
+def batches(
+    con: duckdb.DuckDBPyConnection,
+    run_id: str,
+    batch_frames: int,
+    max_batches: int = MAX_BATCHES,
+    *,
+    video_frames: int | None,
+    first: int = 0,
+    others: int = 0,
+) -> Iterator[Batch]:
+    """Stream what `compared` says is to do, in batches of about `batch_frames` frames and whole media objects.
+
+    Files behind one another in the archive share a batch. video_frames: the most frames a video can give, which is
+    what it counts for; None: no limit. max_batches: larger plans get larger batches. first: number of the first
+    batch's id. others: as model.Batch has it.
+    """
+    cost = _COST.format(of_video=video_frames or _UNLIMITED_FRAMES)
+    total = con.execute(f"SELECT coalesce(sum({cost}), 0) FROM ({_LEFT})").fetchone()
+    size = max(batch_frames, -(-int(total[0]) // min(max_batches, MAX_BATCHES)) if total else 0)
+    rows = con.execute(_BATCHED.format(cost=cost, size=size, left=_LEFT))
+    for number, (_, group) in enumerate(groupby(iter(rows.fetchone, None), key=itemgetter(0)), start=first):
+        members = list(group)
+        yield Batch(
+            f"{number:06}",
+            run_id,
+            tuple(MediaObject(*row[1:6]) for row in members if not row[8]),
+            unfinished={row[5]: row[6] for row in members if row[6]},
+            looked_at=tuple(row[5] for row in members if row[7] != "new"),
+            others=others,
+            copies=tuple((MediaObject(*row[1:6]), row[8]["media_id"]) for row in members if row[8]),
+            alike={row[5]: row[9] for row in members if row[9]},
+        )
+
+
+_LEFT = "FROM compared LEFT JOIN copies USING (media_id) WHERE todo AND inherits IS NULL"
+"""What has to be read: not what inherits from the lake."""
+
+_COST = "CASE WHEN copy_of IS NOT NULL THEN 0 WHEN kind = 'video' THEN {of_video} ELSE 1 END"
+
+# A copy is in the batch of its original, behind it.
+_BATCHED = """
+WITH placed AS (
+    SELECT
+        *,
+        coalesce(copy_of.uri, uri) AS place,
+        (sum({cost}) OVER (ORDER BY place, copy_of IS NOT NULL, uri, media_id) - {cost})::BIGINT // {size} AS number
+    FROM ({left})
+)
+
+SELECT
+    min(number) OVER (PARTITION BY place) AS batch,
+    uri, etag, size_bytes, last_modified, media_id, take_over, state, copy_of, alike
+FROM placed
+ORDER BY batch, place, copy_of IS NOT NULL, uri
+"""

@@ -1,0 +1,267 @@
+"""A listing held against the lake: what is new, changed, stale, a copy or gone, and what of it is to do.
+
+The listing is one Parquet folder (schema LISTING) and the lake's history is its tables. What is listed and settled,
+nearly all in an archive that is tagged every hour, is told apart by one anti-join; only the rest is judged one by one.
+So memory stays bounded whatever the count.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+
+import duckdb
+
+from pipeline.errors import kept_codes, passing_codes
+from pipeline.recipe import Recipe
+from pipeline.uris import media_id
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What this run is asked to do beyond new and changed objects. decoders: 'name version' of each installed. exact:
+    whether a source that doesn't end in / is one object."""
+
+    recipe: Recipe
+    sources: tuple[str, ...]
+    decoders: tuple[str, ...]
+    retag: bool = False
+    retry_failed: bool = False
+    limit: int | None = None
+    exact: bool = False
+
+    @property
+    def scopes(self) -> list[dict[str, str | None]]:
+        """How far each source reaches."""
+        return [_scope(source, self.exact) for source in self.sources]
+
+    @property
+    def overlapping(self) -> bool:
+        """Whether an object may be listed twice."""
+        reach = sorted(str(scope["prefix"] or source) for scope, source in zip(self.scopes, self.sources, strict=True))
+        return any(after.startswith(before) for before, after in pairwise(reach))
+
+
+def compare(con: duckdb.DuckDBPyConnection, listing: str, wish: Wish) -> dict[str, int]:
+    """Hold a listing (a Parquet glob) against the lake and keep the result in temporary tables.
+
+    Fills `compared` (one row a listed media object that isn't settled: its state, whether it is to do, the partial
+    tagging whose frames are taken over, and of a copy, whose answers it inherits) and `gone` (media that were there at
+    an earlier listing and aren't now). Returns counts: listed = new + changed + unchanged; stale, retried and waiting
+    are unchanged ones; duplicate are those of `media`, the ones to do, that are known to be copies.
+    """
+    folder, slash, names = listing.rpartition("/")
+    literal = re.sub(r"([\[?*])", r"[\1]", folder) + slash + names  # a lake's own path is no pattern
+    once = "DISTINCT ON (media_id) *" if wish.overlapping else "*"
+    place = literal.replace("'", "''")
+    con.execute(f"CREATE OR REPLACE TEMP VIEW listed AS SELECT {once} FROM read_parquet('{place}')")
+    con.execute(_UNSETTLED, {"recipe": wish.recipe.recipe_id})
+    parameters = {
+        "recipe": wish.recipe.recipe_id,
+        "passing": passing_codes(),
+        "kept": kept_codes(),
+        "decoders": list(wish.decoders),
+        "retag": wish.retag,
+        "retry": wish.retry_failed,
+    }
+    con.execute(_COMPARE, parameters)
+    if wish.limit is not None:
+        con.execute(
+            "UPDATE compared SET todo = false WHERE media_id NOT IN "
+            "(SELECT media_id FROM compared WHERE todo ORDER BY unfinished, uri LIMIT ?)",
+            [wish.limit],
+        )
+    con.execute(_COPIES, {"recipe": wish.recipe.recipe_id})
+    con.execute(_GONE, {"scopes": wish.scopes})
+    counts = con.execute(_COUNT).fetchone() or ()
+    return dict(zip(_COUNTS, counts, strict=True))
+
+
+# What the views show of an object is of its latest version; where the listing has that very version, and it was wholly
+# looked at under this recipe, there is nothing to be judged.
+_UNSETTLED = """
+CREATE OR REPLACE TEMP TABLE unsettled AS
+WITH settled AS (
+    SELECT media_id, etag
+    FROM log.taggings
+    ANTI JOIN log.hidden USING (tagging_id)
+    WHERE status = 'ok' AND recipe_id = $recipe
+        -- what a caller of the HTTP API showed it was never listed, and is to be sighted now
+        AND run_id NOT IN (SELECT run_id FROM log.runs WHERE kind = 'serve')
+)
+
+SELECT *
+FROM listed
+ANTI JOIN settled USING (media_id, etag)
+WHERE kind IN ('image', 'video')
+"""
+
+# A listed object is looked at when no look of this very version is good enough: see DESIGN, §5.1 and §5.5.
+_COMPARE = """
+CREATE OR REPLACE TEMP TABLE compared AS
+WITH looks AS (
+    SELECT
+        media_id,
+        arg_max({'tagging_id': tagging_id, 'etag': etag, 'status': status, 'error_code': error_code, 'decoder': decoder,
+                 'recipe_id': recipe_id, 'duration_s': duration_s}, (tagged_at, tagging_id)) AS last,
+        -- versions that have a good look under this recipe, whatever came later
+        list(DISTINCT etag) FILTER (status = 'ok' AND recipe_id = $recipe) AS settled,
+        -- versions that this recipe has given up on
+        list(DISTINCT etag) FILTER (
+            status <> 'ok' AND recipe_id = $recipe AND error_code NOT IN (SELECT unnest($passing::VARCHAR[]))
+        ) AS given_up
+    FROM log.taggings
+    SEMI JOIN unsettled USING (media_id)
+    GROUP BY media_id
+),
+
+judged AS (
+    SELECT
+        unsettled.*,
+        last,
+        CASE WHEN last IS NULL THEN 'new' WHEN last.etag <> unsettled.etag THEN 'changed' ELSE 'unchanged' END AS state,
+        coalesce(list_contains(settled, unsettled.etag), false) AS is_settled,
+        coalesce(list_contains(given_up, unsettled.etag), false) AS is_given_up,
+        last.error_code IN (SELECT unnest($passing::VARCHAR[])) AS is_passing,
+        -- a decoder that looked then and isn't here now in that version makes another look worth while
+        last.decoder IS NOT NULL
+            AND NOT list_has_all($decoders::VARCHAR[], string_split(last.decoder, ', ')) AS is_redecodable
+    FROM unsettled
+    LEFT JOIN looks USING (media_id)
+),
+
+sorted_out AS (
+    SELECT
+        *,
+        state = 'unchanged' AND NOT is_settled AND last.status = 'ok' AS stale,
+        state = 'unchanged' AND NOT is_settled AND last.status <> 'ok' AS unfinished
+    FROM judged
+)
+
+SELECT
+    media_id, uri, etag, size_bytes, last_modified, kind, state, stale, unfinished,
+    CASE WHEN state = 'unchanged' THEN last.duration_s END AS duration_s,
+    state <> 'unchanged'
+        OR (stale AND $retag)
+        OR (unfinished AND (is_passing OR is_redecodable OR NOT is_given_up OR $retry)) AS todo,
+    CASE WHEN unfinished AND last.status = 'partial' AND last.recipe_id = $recipe
+            AND last.error_code IN (SELECT unnest($kept::VARCHAR[]))
+        THEN last.tagging_id END AS take_over
+FROM sorted_out
+"""
+
+# S3's ETag of an object that was put in one part is the MD5 of its bytes (or, encrypted with a key of KMS, a number
+# that no other object has). Of others only the bytes tell: where their size was tagged already, their hash is looked up
+# once they are read.
+_COPIES = """
+CREATE OR REPLACE TEMP TABLE copies AS
+WITH undone AS (
+    SELECT *, starts_with(uri, 's3://') AND regexp_full_match(etag, '[0-9a-f]{32}') AS is_hashed
+    FROM compared
+    WHERE todo AND take_over IS NULL AND size_bytes > 0
+),
+
+good AS (
+    SELECT tagging_id, uri, etag, size_bytes, content_id, tagged_at
+    FROM log.taggings
+    WHERE status = 'ok' AND recipe_id = $recipe AND size_bytes IN (SELECT size_bytes FROM undone)
+),
+
+tagged AS (
+    SELECT etag, size_bytes, arg_max(tagging_id, tagged_at) AS tagging_id
+    FROM good
+    WHERE starts_with(uri, 's3://')
+    GROUP BY etag, size_bytes
+),
+
+contents AS (
+    SELECT size_bytes, content_id, arg_max(tagging_id, tagged_at) AS tagging_id
+    FROM good
+    WHERE content_id IS NOT NULL
+    GROUP BY size_bytes, content_id
+),
+
+alike AS (
+    SELECT size_bytes, map(list(content_id), list(tagging_id)) AS by_content FROM contents GROUP BY size_bytes
+),
+
+originals AS (
+    SELECT etag, size_bytes, min({'uri': uri, 'media_id': media_id}) AS first FROM undone WHERE is_hashed GROUP BY ALL
+)
+
+SELECT
+    undone.media_id,
+    CASE WHEN is_hashed THEN tagged.tagging_id END AS inherits,
+    CASE WHEN is_hashed AND tagged.tagging_id IS NULL AND first.media_id <> undone.media_id THEN first END AS copy_of,
+    CASE WHEN NOT is_hashed THEN alike.by_content END AS alike
+FROM undone
+LEFT JOIN tagged USING (etag, size_bytes)
+LEFT JOIN originals USING (etag, size_bytes)
+LEFT JOIN alike ON alike.size_bytes = undone.size_bytes
+"""
+
+_GONE = """
+CREATE OR REPLACE TEMP TABLE gone AS
+WITH unlisted AS (
+    SELECT media_id, arg_max({'uri': uri, 'etag': etag, 'state': state}, seen_at) AS last
+    FROM (FROM log.sightings ANTI JOIN listed USING (media_id))
+    GROUP BY media_id
+)
+
+SELECT media_id, last.uri AS uri, last.etag AS etag
+FROM unlisted
+WHERE last.state <> 'gone'
+    AND EXISTS (
+        FROM (SELECT unnest($scopes::STRUCT(prefix VARCHAR, media_id VARCHAR)[]) AS scope)
+        WHERE starts_with(last.uri, scope.prefix) OR unlisted.media_id = scope.media_id
+    )
+"""
+
+_COUNTS = (
+    "listed",
+    "new",
+    "changed",
+    "unchanged",
+    "stale",
+    "retried",
+    "waiting",
+    "media",
+    "duplicate",
+    "gone",
+    "unknown",
+    "excluded",
+)
+_COUNT = """
+WITH kinds AS (
+    SELECT
+        count(*) FILTER (kind IN ('image', 'video')) AS media,
+        count(*) FILTER (kind = 'unknown') AS unknown,
+        count(*) FILTER (kind = 'excluded') AS excluded
+    FROM listed
+)
+
+SELECT
+    any_value(kinds.media),
+    count(*) FILTER (state = 'new'),
+    count(*) FILTER (state = 'changed'),
+    any_value(kinds.media) - count(*) FILTER (state IN ('new', 'changed')),
+    count(*) FILTER (stale),
+    count(*) FILTER (unfinished AND todo),
+    count(*) FILTER (unfinished AND NOT todo),
+    count(*) FILTER (todo),
+    (SELECT count(*) FROM copies WHERE inherits IS NOT NULL OR copy_of IS NOT NULL),
+    (SELECT count(*) FROM gone),
+    any_value(kinds.unknown),
+    any_value(kinds.excluded)
+FROM kinds
+LEFT JOIN compared ON true
+"""
+
+
+def _scope(source: str, exact: bool) -> dict[str, str | None]:
+    """How far a source reaches: an S3 prefix and a folder cover what begins with them, the rest only itself."""
+    if re.fullmatch(r"s3://[^/]+", source):
+        source += "/"  # not the buckets that begin with its name
+    is_one = not source.endswith("/") and (exact or not source.startswith("s3://"))
+    return {"prefix": None, "media_id": media_id(source)} if is_one else {"prefix": source, "media_id": None}

@@ -1,0 +1,108 @@
+"""The same bytes under the same recipe are looked at once (DESIGN.md §5.5)."""
+
+import shutil
+from unittest.mock import patch
+
+import pytest
+
+import pipeline
+from pipeline.steps import run
+from pipeline.steps.desk import Desk
+from tests.integration.doors import ask, fill, tag
+from tests.integration.quiet import Quiet
+from tests.media import media
+
+LOOKED = "SELECT count(*) FROM log.taggings WHERE inherited_from IS NULL"
+
+
+@pytest.fixture
+def put(s3, monkeypatch, request):
+    """Puts test media (`new=old`: under another name) into a bucket of the test's own. Returns the source."""
+    for name, value in s3.env.items():
+        monkeypatch.setenv(name, value)
+    bucket = request.node.name.replace("_", "-")[:60].strip("-")
+    s3.client().create_bucket(Bucket=bucket)
+
+    def put(*names, gone=()):
+        for name in names:
+            new, _, old = name.partition("=")
+            s3.client().upload_file(str(media(old or new)), bucket, f"in/{new}")
+        for name in gone:
+            s3.client().delete_object(Bucket=bucket, Key=f"in/{name}")
+        return f"s3://{bucket}/in/"
+
+    return put
+
+
+def test_copies_on_s3_cost_a_line_of_the_listing(put, tmp_path):
+    lake, others = tmp_path / "lake", ("b/again.webp=still.webp", "a/before.mp4=cfr.mp4", "t.mp4=text.mp4")
+    source = put("still.webp", "cfr.mp4", "text.mp4", *others)
+    first = tag(lake, source, tagger="builtin")
+    assert (first["ok"], first["failed"] + first["skipped"], first["duplicate"]) == (4, 2, 3)
+    assert ask(lake, LOOKED) == [(2 + 2,)]  # a failure is written for each
+    assert ask(lake, "SELECT count(*) FROM media WHERE inherited_from IS NOT NULL") == [(2,)]
+    assert ask(lake, "SELECT uri, count(*) FROM timestamps GROUP BY uri ORDER BY uri") == [
+        (f"{source}a/before.mp4", 2),
+        (f"{source}b/again.webp", 1),
+        (f"{source}cfr.mp4", 2),
+        (f"{source}still.webp", 1),
+    ]
+    # renamed, and one more copy
+    put("renamed.mp4=cfr.mp4", "third.webp=still.webp", gone=["cfr.mp4"])
+    with patch.object(Desk, "begin", side_effect=AssertionError("nobody is to look")):
+        second = tag(lake, source, tagger="builtin")
+    assert [second[name] for name in ("new", "gone", "duplicate", "ok", "frames")] == [2, 1, 2, 2, 0]
+    assert ask(lake, LOOKED) == [(4,)]
+    assert ask(lake, "SELECT uri, count(*) FROM timestamps GROUP BY uri ORDER BY uri DESC") == [
+        (f"{source}third.webp", 1),
+        (f"{source}still.webp", 1),
+        (f"{source}renamed.mp4", 2),
+        (f"{source}b/again.webp", 1),
+        (f"{source}a/before.mp4", 2),
+    ]
+    for detail in ("tags", "thumbnails", "participants"):
+        found = ask(lake, f"SELECT count(*) % 3, count(DISTINCT media_id) FROM {detail} WHERE uri LIKE '%.webp'")
+        assert found in ([(0, 3)], [(0, 0)]), detail
+    assert ask(lake, "SELECT sum(bytes_read), sum(model_s) FROM media WHERE inherited_from IS NOT NULL") == [(0, 0)]
+    assert ask(lake, "SELECT run_id, inherited FROM runs ORDER BY started_at DESC LIMIT 1")[0][1] == 2
+    # as it was before: its first answers are taken, not paid for again
+    put("still.webp=cmyk.jpg")
+    assert tag(lake, source, tagger="builtin")["changed"] == 1
+    put("still.webp=still.webp")
+    with patch.object(Desk, "begin", side_effect=AssertionError("nobody is to look")):
+        back = tag(lake, source, tagger="builtin")
+    assert [back[name] for name in ("changed", "ok")] == [1, 1]
+    assert ask(lake, "SELECT count(*), count(DISTINCT width) FROM media WHERE uri LIKE '%.webp'") == [(3, 1)]
+    assert tag(lake, source, tagger="builtin")["unchanged"] == 7
+
+
+def test_under_another_recipe_a_copy_is_looked_at(put, tmp_path):
+    tag(tmp_path / "lake", put("cfr.mp4"))
+    other = tag(tmp_path / "lake", put("copy.mp4=cfr.mp4"), max_frames=1)
+    assert (other["new"], other["duplicate"], other["frames"]) == (1, 0, 1)
+
+
+def test_copies_in_a_folder_are_known_by_their_bytes(tmp_path):
+    archive, lake = fill(tmp_path / "in", "cfr.mp4", "still.webp"), tmp_path / "lake"
+    tag(lake, archive)
+    shutil.copyfile(archive / "cfr.mp4", archive / "copy.mp4")
+    (archive / "still.webp").rename(archive / "renamed.webp")
+    data = bytearray((archive / "cfr.mp4").read_bytes())
+    data[-1] ^= 1
+    (archive / "other.mp4").write_bytes(data)  # of the same size
+    again = tag(lake, archive)
+    assert (again["new"], again["ok"], again["frames"]) == (3, 3, 2)
+    found = ask(lake, "SELECT parse_filename(uri), inherited_from IS NOT NULL FROM media ORDER BY uri")
+    assert found == [("cfr.mp4", False), ("copy.mp4", True), ("other.mp4", False), ("renamed.webp", True)]
+    assert ask(lake, "SELECT count(*), count(DISTINCT tagging_id) FROM timestamps") == [(2 + 2 + 2 + 1, 4)]
+
+
+def test_a_copy_of_what_a_killed_run_had_finished_inherits_from_it(put, tmp_path):
+    source = put("cfr.mp4", "copy.mp4=cfr.mp4")
+    request = {"sources": source, "lake": str(tmp_path / "lake"), "tagger": "null", "workers": 1}
+    with patch("pipeline.lake.writer.commit_batch", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        run.tag(request, Quiet())
+    with patch.object(Desk, "begin", side_effect=AssertionError("nobody is to look")):
+        assert tag(tmp_path / "lake", source)["ok"] == 1
+    with pipeline.connect(str(tmp_path / "lake")) as con:
+        assert con.execute("SELECT count(*), count(DISTINCT media_id) FROM media").fetchone() == (2, 2)

@@ -1,7 +1,7 @@
 """Tags what is new or changed: list → plan → tag each batch, in the pool its tagger wants → publish → tell a webhook.
 
-Where a batch fails, the run fails and the others' work is in the lake; clear the failed tasks, or wait for the next
-run, and only what is missing is done. A parameter left empty means what the settings say (README).
+A batch that fails fails the run, not the others: clear the failed tasks, or leave what is missing to the next run.
+A parameter left empty means what the settings say (README).
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from pipeline.settings import POOLS, asked, form, load_settings
 
 LAKE = Asset("shotlog_lake")  # updated by every run that is finished: schedule on it what reads the lake
 FORM = {name: Param(None, **how) for name, how in form().items()}
-TRY = {"retries": 2}  # after [core] default_task_retry_delay
+HOW = {"catchup": False, "max_active_runs": 1, "params": FORM, "default_args": {"retries": 2}, "doc_md": __doc__}
 
 
 @task
 def list_media(params: dict[str, Any] | None = None, run_id: str | None = None) -> str:
-    from pipeline.steps import listing
+    from pipeline.steps import forecast, listing
 
+    if told := forecast.if_dry_run(asked(params)):
+        raise AirflowSkipException(told)
     return listing.list_media(asked(params), run_name=run_id)["run_id"]
 
 
@@ -55,13 +57,11 @@ def publish_run(lake_run: str, params: dict[str, Any] | None = None) -> dict[str
 
 def if_asked(context: Any) -> None:
     told = load_settings(**asked(context["params"]))
-    if told.callers_urls or not told.webhook:  # the HTTP API tells of its jobs itself
+    if told.callers_urls or told.dry_run or not told.webhook:  # the HTTP API tells of its jobs itself
         raise AirflowSkipException("nobody is to be told: the parameter webhook names who is")
 
 
-@dag(
-    schedule=load_settings().timetable, catchup=False, max_active_runs=1, params=FORM, default_args=TRY, doc_md=__doc__
-)
+@dag(schedule=load_settings().timetable, **HOW)
 def tag_media() -> None:
     lake_run = list_media()
     planned = plan_batches(lake_run)

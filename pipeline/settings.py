@@ -105,6 +105,13 @@ class Settings(BaseSettings):
     max_frames: Annotated[int | None, BeforeValidator(_frame_limit)] = Field(
         60, ge=1, description="look at no more frames of one video than this; all lifts the limit"
     )
+    dry_run: bool = Field(False, description="only say what a run would do, take and cost; nothing is written")
+    prices: Path | None = Field(
+        None, description="a TOML file of prices and speeds that forecasts and budgets reckon with (README shows it)"
+    )
+    forecast_sample: int = Field(
+        40, ge=0, description="films whose headers are read for a forecast (0: none, past runs must do)"
+    )
     retag: bool = Field(False, description="also tag again what was tagged under another recipe (stale)")
     retry_failed: bool = Field(False, description="also try again what failed for a lasting reason")
     workers: int = Field(
@@ -246,6 +253,7 @@ def form() -> dict[str, dict[str, Any]]:
         "limit": {"type": ["null", "integer"], "minimum": 1},
         "retag": {"type": ["null", "boolean"]},
         "retry_failed": {"type": ["null", "boolean"]},
+        "dry_run": {"type": ["null", "boolean"]},
         "callers_urls": {"type": ["null", "boolean"]},
         "webhook": text,
     }

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.options import Format
 from pipeline.cli.output import err, print_json, print_rows
-from pipeline.settings import OutputFormat, load_settings
+from pipeline.settings import load_settings
 
 app = typer.Typer(help="Keys of the HTTP API: make, list and revoke them.", no_args_is_help=True, rich_markup_mode=None)
 
-Format = Annotated[OutputFormat | None, typer.Option("--format", help="How the answer is printed. [default: table]")]
 Name = Annotated[str, typer.Option(help="Who or what it is for: letters, digits, dots, dashes, underscores.")]
 
 

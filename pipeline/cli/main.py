@@ -9,7 +9,29 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.cli import keys, webhooks
-from pipeline.cli.output import RunDisplay, err, print_answer, print_json, print_rows, print_summary
+from pipeline.cli.options import (
+    Exclude,
+    Format,
+    Include,
+    Kinds,
+    Lake,
+    Limit,
+    Most,
+    Retag,
+    Retry,
+    Uris,
+    Which,
+    Who,
+)
+from pipeline.cli.output import (
+    RunDisplay,
+    err,
+    print_answer,
+    print_forecast,
+    print_json,
+    print_rows,
+    print_summary,
+)
 from pipeline.cli.serve import serve
 from pipeline.errors import ShotlogError, interruptible
 from pipeline.settings import OutputFormat, load_settings
@@ -40,39 +62,29 @@ def shotlog(
     pass
 
 
-Lake = Annotated[str | None, typer.Option("--lake", help="Where the lake lies: a folder or s3://bucket/prefix.")]
-Format = Annotated[OutputFormat | None, typer.Option("--format", help="How the answer is printed. [default: table]")]
-
-
 @app.command()
 def tag(
-    uris: Annotated[
-        list[str] | None, typer.Argument(metavar="URI...", help="s3://bucket/prefix, folders, files or https URLs.")
-    ] = None,
+    uris: Uris = None,
     lake: Lake = None,
-    tagger: Annotated[
-        str | None, typer.Option(help="Who looks: builtin, transformers:NAME, openai:MODEL or null.")
-    ] = None,
-    sampling: Annotated[
-        str | None,
-        typer.Option(help="Which frames: uniform (one a second), every:5s, shots, keyframes, shots+uniform."),
-    ] = None,
+    tagger: Who = None,
+    sampling: Which = None,
     shot_detector: Annotated[str | None, typer.Option(help="Who finds the cuts: adaptive or transnetv2.")] = None,
-    metadata: Annotated[
-        str | None, typer.Option(help="Kinds to fill, by comma: categories,participants,actions,scene,tags,rating.")
-    ] = None,
-    max_frames: Annotated[str | None, typer.Option(help="Most frames of one video, or all. [default: 60]")] = None,
+    metadata: Kinds = None,
+    max_frames: Most = None,
     context: Annotated[str | None, typer.Option(help="What a model should know of the archive.")] = None,
     vocabulary: Annotated[str | None, typer.Option(help="A TOML file of the labels that a model may use.")] = None,
     prompts: Annotated[str | None, typer.Option(help="A folder with prompts of your own.")] = None,
-    include: Annotated[list[str] | None, typer.Option(help="Only URIs that match; repeat for more: '*.mp4'.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Leave out URIs that match; repeat for more.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Tag at most so many media objects.")] = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    limit: Limit = None,
     workers: Annotated[int | None, typer.Option(help="Media read at once. [default: the cores]")] = None,
     decoder: Annotated[str | None, typer.Option(help="auto, pyav or decord.")] = None,
     thumbnails: Annotated[bool | None, typer.Option(help="Keep a small picture of every frame looked at.")] = None,
-    retag: Annotated[bool | None, typer.Option("--retag", help="Also what an older recipe tagged.")] = None,
-    retry_failed: Annotated[bool | None, typer.Option("--retry-failed", help="Also what failed for good.")] = None,
+    retag: Retag = None,
+    retry_failed: Retry = None,
+    dry_run: Annotated[
+        bool | None, typer.Option("--dry-run", help="Only say what would be done, as `plan` does.")
+    ] = None,
     fail_on_error: Annotated[bool, typer.Option("--fail-on-error", help="Exit with 1 when any media failed.")] = False,
     form: Format = None,
 ) -> None:
@@ -107,7 +119,12 @@ def tag(
         thumbnails=thumbnails,
         retag=retag,
         retry_failed=retry_failed,
+        dry_run=dry_run,
     )
+    if load_settings(**request).dry_run:
+        from pipeline.steps.forecast import forecast
+
+        return print_forecast(forecast(request), _chosen_format(form))
     with RunDisplay() as display:
         summary = run(request, display)
     print_summary(summary)
@@ -118,6 +135,52 @@ def tag(
         print_rows(list(summary), [list(summary.values())], form)
     if fail_on_error and summary["failed"] + summary["partial"]:
         raise typer.Exit(1)
+    return None
+
+
+@app.command()
+def plan(
+    uris: Uris = None,
+    lake: Lake = None,
+    tagger: Who = None,
+    sampling: Which = None,
+    metadata: Kinds = None,
+    max_frames: Most = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    limit: Limit = None,
+    retag: Retag = None,
+    retry_failed: Retry = None,
+    prices: Annotated[str | None, typer.Option(help="A TOML file of prices and speeds.")] = None,
+    form: Format = None,
+) -> None:
+    """Say what a run would do, take and cost, before any model runs. Nothing is written.
+
+    Reads the listing, the headers of a few films, and what this lake's own runs took. The same options as `tag`.
+
+    Examples:
+
+      shotlog plan s3://archive/ --lake s3://archive-tags/lake --tagger openai:Qwen/Qwen2.5-VL-7B-Instruct
+
+      shotlog plan archive --lake lake --retag --format json
+    """
+    from pipeline.steps.forecast import forecast
+
+    request = _given(
+        sources=uris,
+        lake=lake,
+        tagger=tagger,
+        sampling=sampling,
+        metadata=metadata,
+        max_frames=max_frames,
+        include=include,
+        exclude=exclude,
+        limit=limit,
+        retag=retag,
+        retry_failed=retry_failed,
+        prices=prices,
+    )
+    print_forecast(forecast(request), _chosen_format(form))
 
 
 @app.command()

@@ -148,6 +148,29 @@ def print_answer(pieces: Iterable[str], question: str, shown: Sequence[str], for
         print_rows(list(answer), [list(answer.values())], form)
 
 
+def print_forecast(forecast: dict[str, Any], form: OutputFormat) -> None:
+    """What a run would do and take: what is found as a sentence, what it takes as a table of intervals."""
+    if form == "json":
+        return print_json(forecast)
+    err.print(
+        f"listed {forecast['listed']} media objects: {forecast['new']} new, {forecast['changed']} changed, "
+        f"{forecast['unchanged']} unchanged, {forecast['gone']} gone; {forecast['stale']} stale, "
+        f"{forecast['failed_before']} failed before; {forecast['media']} to tag, {forecast['duplicate']} of them copies"
+    )
+    tokens, cost = forecast["tokens"], forecast["cost"]
+    numbers = {
+        **{name.replace("_", " "): forecast[name] for name in ("media_hours", "frames")},
+        **{f"{name} tokens": tokens[name] for name in ("prompt", "completion")},
+        "thumbnails MB": {name: number / 1e6 for name, number in forecast["thumbnail_bytes"].items()},
+        **{name.replace("_", " "): forecast[name] for name in ("hours", "gpu_hours")},
+        f"cost {cost['currency']}": cost,
+    }
+    columns = ("", "low", "expected", "high")
+    print_rows(columns, [[name, *(number[column] for column in columns[1:])] for name, number in numbers.items()], form)
+    err.print(f"{forecast['sampled']} films were probed; speed and tokens come from {forecast['learned_from']}")
+    return None
+
+
 class RunDisplay:
     """Shows a run as it goes: a bar with the time left on a terminal, plain lines elsewhere."""
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.options import Lake
 from pipeline.errors import ShotlogError
 
 _NEEDED = ("fastapi", "limits", "uvicorn")
@@ -14,7 +15,7 @@ _NEEDED = ("fastapi", "limits", "uvicorn")
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port to listen on.", min=0, max=65_535)] = 8000,
-    lake: Annotated[str | None, typer.Option(help="Where the lake lies: a folder or s3://bucket/prefix.")] = None,
+    lake: Lake = None,
     tagger: Annotated[
         str | None, typer.Option(help="Who answers: builtin (no questions), transformers:NAME or openai:MODEL.")
     ] = None,

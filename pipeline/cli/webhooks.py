@@ -6,18 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.cli.options import Format, Lake
 from pipeline.cli.output import err, print_json, print_rows
 from pipeline.errors import ShotlogError
-from pipeline.settings import OutputFormat, load_settings
+from pipeline.settings import load_settings
 
 app = typer.Typer(
     help="Messages about jobs: see whether they arrived, try again, try an endpoint.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-Lake = Annotated[str | None, typer.Option("--lake", help="Where the lake lies: a folder or s3://bucket/prefix.")]
-Format = Annotated[OutputFormat | None, typer.Option("--format", help="How the answer is printed. [default: table]")]
 
 
 @app.command("list")
@@ -60,7 +58,7 @@ def test(name: Annotated[str, typer.Argument(help="The endpoint.")], form: Forma
     _told(webhook_desk.test({}, name), form)
 
 
-def _told(tried: dict[str, Any], form: OutputFormat | None) -> None:
+def _told(tried: dict[str, Any], form: Format) -> None:
     if load_settings(format=form).format == "json":
         print_json(tried)
     elif tried["delivered"]:

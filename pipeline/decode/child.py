@@ -23,7 +23,7 @@ import numpy as np
 from pipeline import decode
 from pipeline.decode import pieces, tracks
 from pipeline.decode.keyframes import keyframes
-from pipeline.decode.probe import probe
+from pipeline.decode.probe import glance, probe
 from pipeline.decode.pyav import PyavDecoder
 from pipeline.decode.shot_pass import shot_pass
 from pipeline.decode.wire import Message, Slots, receive, send
@@ -127,6 +127,10 @@ def _probe(path: str, max_megapixels: float) -> Answers:
     yield {"info": asdict(probe(Path(path), max_megapixels=max_megapixels))}, None
 
 
+def _glance(path: str) -> Answers:
+    yield {"duration_s": glance(Path(path))}, None
+
+
 def _shots(path: str, info: dict[str, Any], detector: str, device: str) -> Answers:
     for shot in shot_pass(Path(path), MediaInfo(**info), detector, device):
         yield {"shot": asdict(shot)}, None
@@ -173,6 +177,7 @@ def _told(frame: Frame) -> tuple[Message, np.ndarray]:
 
 _DO: dict[str, Callable[..., Answers]] = {
     "probe": _probe,
+    "glance": _glance,
     "structure": _structure,
     "needed": _needed,
     "shots": _shots,

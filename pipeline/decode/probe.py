@@ -15,7 +15,7 @@ from pipeline.decode.image import probe_image
 from pipeline.decode.pyav import first_frame
 from pipeline.decode.timeline import Timeline
 from pipeline.decode.tracks import has_text, languages
-from pipeline.decode.video import video
+from pipeline.decode.video import opened, video
 from pipeline.errors import MediaError
 from pipeline.model import MediaInfo
 
@@ -36,6 +36,18 @@ def probe(path: Path, *, max_megapixels: float) -> MediaInfo:
         return _probe_video(path, head, max_megapixels)
     # Nothing that Pillow plays has sound or subtitles.
     return replace(picture, audio_languages=(), subtitle_languages=()) if picture.kind == "video" else picture
+
+
+def glance(path: Path) -> float:
+    """How long a film says that it is, in seconds: of a copy of which maybe only both ends are there.
+
+    Nothing is decoded, and nothing of it is checked. Raises MediaError: not_media, no_video, no_frames where it doesn't
+    say, corrupt.
+    """
+    with opened(path) as (container, _):
+        if not container.duration:
+            raise MediaError("no_frames", "its header says no duration")
+        return float(container.duration / 1_000_000)
 
 
 def _probe_video(path: Path, head: bytes, max_megapixels: float) -> MediaInfo:

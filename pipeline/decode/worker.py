@@ -76,6 +76,12 @@ class DecodeChild:
         self._used = []
         return infos[0]
 
+    def glance(self, path: Path) -> float:
+        """As decode.probe.glance. Raises MediaError as `probe`."""
+        self._used = []
+        (answer,) = self._ask(self._deadline_s, do="glance", path=str(path))
+        return float(answer["duration_s"])
+
     def structure(self, path: Path, there: Sequence[Piece]) -> list[Piece] | None:
         """As decode.pieces.structure, of a copy of which only these pieces are there. Raises MediaError as `probe`."""
         self._used = []

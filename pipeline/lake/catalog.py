@@ -90,6 +90,11 @@ class Lake:
         self.con.close()
 
 
+def is_lake(uri: str, store: Store) -> bool:
+    """Whether there is one, of whatever format. Raises LakeError where the place holds something else."""
+    return _read_identity(uri, store) is not None
+
+
 def open_lake(uri: str, store: Store, *, catalog: str | None, create: bool = False, read_only: bool = True) -> Lake:
     """The lake at a resolved URI. create: where there is none one is made, and opened to be written to.
 

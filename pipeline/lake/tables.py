@@ -148,6 +148,10 @@ TABLES: dict[str, pa.Schema] = {
             ("load_s", _FLOAT),
             ("model_s", _FLOAT),
             ("inherited", _INT),
+            ("seconds", _FLOAT),
+            ("media_s", _FLOAT),
+            ("prompt_tokens", _COUNT),
+            ("completion_tokens", _COUNT),
         ]
     ),
     "deliveries": pa.schema(

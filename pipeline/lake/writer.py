@@ -33,12 +33,14 @@ def commit_batch(
     taggings: Sequence[MediaTags],
     *,
     load_s: float | None = None,
+    seconds: float | None = None,
     planned: Batch | None = None,
 ) -> bool:
     """Write all rows of a batch; False when the batch is in the lake already and nothing was written.
 
-    load_s: seconds the tagger took to load in this batch's process; None where it was loaded already. planned: the
-    batch, where its plan says which of its media were looked at before; None: any of them may have been.
+    load_s: seconds the tagger took to load in this batch's process; None where it was loaded already. seconds: what
+    this process has worked since it committed the one before, None where that isn't known. planned: the batch, where
+    its plan says which of its media were looked at before; None: any of them may have been.
     """
     heirs = [tagging for tagging in taggings if tagging.inherited_from]
     rows = _rows([tagging for tagging in taggings if not tagging.inherited_from])
@@ -54,6 +56,9 @@ def commit_batch(
             "load_s": load_s,
             "model_s": sum(tagging.model_s for tagging in taggings),
             "inherited": len(heirs),
+            "seconds": seconds,
+            "media_s": sum(row["duration_s"] or 0.0 for row in rows["taggings"]),
+            **{name: sum(row[name] for row in rows["taggings"]) for name in ("prompt_tokens", "completion_tokens")},
         }
     ]
 

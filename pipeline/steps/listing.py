@@ -93,26 +93,41 @@ def listing_glob(lake: Lake, run_id: str) -> str:
 def write_listing(work: Workplace, lake: Lake, run_id: str, progress: Callable[[int], None] | None = None) -> int:
     """Stream all sources into listing files; calls `progress` with the count so far."""
     lake.store.clear(lake.work_uri(run_id, "listing"))
-    settings, total, named, refusals = work.settings, 0, set(shown(work.sources)), Refusals(lake, run_id)
+    settings, refusals = work.settings, Refusals(lake, run_id)
 
     def media_of(number: int, source: str) -> Iterable[MediaObject]:
         list_it = work.store(source).list
         return _one_of(source, refusals.heeded(source, number, list_it)) if settings.callers_urls else list_it(source)
 
+    def write(name: str, data: bytes) -> None:
+        lake.store.write(lake.work_uri(run_id, "listing", name), data)
+
+    total = write_parts(work, media_of, write, progress)
+    if settings.callers_urls:
+        refusals.keep()
+    return total
+
+
+def write_parts(
+    work: Workplace,
+    media_of: Callable[[int, str], Iterable[MediaObject]],
+    write: Callable[[str, bytes], None],
+    progress: Callable[[int], None] | None,
+) -> int:
+    """Give `write` the listing files, (name, bytes) each, of all sources; `media_of` lists one of them."""
+    settings, named, total = work.settings, set(shown(work.sources)), 0
     listed = (
         {**asdict(media), "kind": kind_of(media, settings.include, settings.exclude, named=media.uri in named)}
         for number, source in enumerate(work.sources)
-        for media in _outside(media_of(number, source), lake.uri)
+        for media in _outside(media_of(number, source), work.lake_uri)
     )
     for part, rows in enumerate(_parts(listed)):
         buffer = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(rows, schema=LISTING), buffer)
-        lake.store.write(lake.work_uri(run_id, "listing", f"{part:06}.parquet"), buffer.getvalue())
+        write(f"{part:06}.parquet", buffer.getvalue())
         total += len(rows)
         if progress:
             progress(total)
-    if settings.callers_urls:
-        refusals.keep()
     return total
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
 from pydantic import TypeAdapter
 
-from pipeline import decode
 from pipeline.errors import LakeError
 from pipeline.lake import hidden, writer
 from pipeline.lake.catalog import Lake
@@ -21,16 +20,14 @@ from pipeline.lake.journal import Entry, Journal
 from pipeline.lake.reader import load_cost
 from pipeline.model import Batch, MediaTags
 from pipeline.planning.batches import MAX_BATCHES, batches, worth_loading
-from pipeline.planning.compare import Wish, compare
+from pipeline.planning.compare import compare
+from pipeline.steps.forecast import foresee, probes_for
 from pipeline.steps.listing import listing_glob
 from pipeline.steps.refusals import Refusals
+from pipeline.steps.wish import most_frames, wish_of
 from pipeline.steps.workplace import Workplace
-from pipeline.taggers.base import Tagger
-from pipeline.taggers.budget import frame_budget
 
 _BATCH = TypeAdapter(Batch)
-
-_LONGEST_S = 1e9
 
 
 def plan_batches(request: dict[str, Any], run_id: str, max_batches: int = MAX_BATCHES) -> dict[str, Any]:
@@ -69,16 +66,8 @@ def plan(
         take_over_dead_runs(lake, run_id)
     tagger = work.tagger()
     recipe, video_frames = work.recipe(tagger), most_frames(work, tagger)
-    refused = {refusal.number for refusal in Refusals(lake, run_id).kept()} if work.settings.callers_urls else ()
-    wish = Wish(
-        recipe,
-        tuple(source for number, source in enumerate(work.sources) if number not in refused),  # nothing of it is gone
-        tuple(decode.installed()),
-        retag=work.settings.retag,
-        retry_failed=work.settings.retry_failed,
-        limit=work.settings.limit,
-        exact=work.settings.callers_urls,
-    )
+    refused = {refusal.number for refusal in Refusals(lake, run_id).kept()} if work.settings.callers_urls else set()
+    wish = wish_of(work, recipe, refused)
 
     def hold_against(con: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], int]:
         return compare(con, listing_glob(lake, run_id), wish), writer.batches_of_others(con, run_id)
@@ -99,17 +88,9 @@ def plan(
         "frames_per_video": video_frames if tagger.summarises else None,
     }
     planned |= counts
+    planned["forecast"] = foresee(lake.con, work, tagger, probes_for(work, counts["media"])).as_json()
     lake.transaction(lambda con: _record(con, planned, f"inherited-{first:06}"))
     return planned
-
-
-def most_frames(work: Workplace, tagger: Tagger) -> int | None:
-    """How many frames of the longest video are looked at, None: all. Raises TaggerError where a model can't be asked.
-
-    A model's context may hold less than the settings allow.
-    """
-    limit, budget = work.settings.max_frames, tagger.budget()
-    return frame_budget(_LONGEST_S, None, limit, **asdict(budget)) if budget else limit
 
 
 def read_batch(lake: Lake, run_id: str, batch_id: str) -> Batch:

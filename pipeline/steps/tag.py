@@ -67,12 +67,14 @@ def look_at(
     load_s: what loading the tagger took; it stands with the batch that is whole first. Interrupted, it leaves all that
     was answered in the journal; killed, all but the last seconds.
     """
-    readers = Readers(work, batches, desk, tagger, decoders)
+    readers, since = Readers(work, batches, desk, tagger, decoders), time.monotonic() - (load_s or 0.0)
 
     def commit() -> None:
-        nonlocal load_s
+        nonlocal load_s, since
         for batch, taggings in desk.take_whole():
-            writer.commit_batch(lake, desk.run_id, batch.batch_id, taggings, load_s=load_s, planned=batch)
+            seconds, since = time.monotonic() - since, time.monotonic()
+            took = {"load_s": load_s, "seconds": seconds}
+            writer.commit_batch(lake, desk.run_id, batch.batch_id, taggings, planned=batch, **took)
             load_s = None
             for media in batch.objects:
                 desk.journal.drop(media.media_id)

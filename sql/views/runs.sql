@@ -9,7 +9,9 @@ WITH done AS (
         sum(failed)::BIGINT AS failed,
         sum(skipped)::BIGINT AS skipped,
         sum(inherited)::BIGINT AS inherited,
-        sum(frames)::BIGINT AS frames
+        sum(frames)::BIGINT AS frames,
+        sum(prompt_tokens + completion_tokens)::BIGINT AS tokens,
+        sum(media_s) / 3600 AS media_hours
     FROM log.batches
     GROUP BY run_id
 ),
@@ -65,6 +67,18 @@ SELECT
     coalesce(done.skipped, 0) AS skipped,
     coalesce(done.inherited, 0) AS inherited,
     coalesce(done.frames, 0) AS frames,
+    (plan -> '$.forecast.frames')::STRUCT(low DOUBLE, expected DOUBLE, high DOUBLE) AS frames_forecast,
+    coalesce(done.tokens, 0) AS tokens,
+    {
+        'low': (plan ->> '$.forecast.tokens.prompt.low')::DOUBLE + (plan ->> '$.forecast.tokens.completion.low')::DOUBLE,
+        'expected': (plan ->> '$.forecast.tokens.prompt.expected')::DOUBLE
+            + (plan ->> '$.forecast.tokens.completion.expected')::DOUBLE,
+        'high': (plan ->> '$.forecast.tokens.prompt.high')::DOUBLE
+            + (plan ->> '$.forecast.tokens.completion.high')::DOUBLE
+    } AS tokens_forecast,
+    coalesce(done.media_hours, 0) AS media_hours,
+    (plan -> '$.forecast.media_hours')::STRUCT(low DOUBLE, expected DOUBLE, high DOUBLE) AS media_hours_forecast,
+    (plan -> '$.forecast.cost')::STRUCT(low DOUBLE, expected DOUBLE, high DOUBLE, currency VARCHAR) AS cost_forecast,
     epoch(ended.ended_at - runs.started_at) AS seconds,
     ended.error
 FROM log.runs

@@ -131,6 +131,12 @@ def test_a_model_tags_every_media_object_in_the_pool_its_tagger_wants(
     assert airflow.ask("SELECT count(*) FROM log.batches WHERE load_s IS NULL") == [(0,)]
 
 
+def test_a_dry_run_writes_nothing_and_is_no_failure(scheduler):
+    airflow = scheduler(TAGGER="null", DRY_RUN="true", WEBHOOK="nobody")
+    assert (airflow.run(MONDAY), airflow.pools) == ("success", [])
+    assert not airflow.lake.exists()
+
+
 def test_a_failed_batch_leaves_the_others_work_and_a_rerun_does_what_is_missing(
     scheduler: Callable[..., Scheduler], monkeypatch: pytest.MonkeyPatch
 ) -> None:

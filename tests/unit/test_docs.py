@@ -31,6 +31,7 @@ from pipeline.errors import CODES
 from pipeline.lake.connection import open_duckdb
 from pipeline.lake.tables import TABLES
 from pipeline.lake.views import views
+from pipeline.planning.prices import load_prices
 from pipeline.recipe import DEFAULT_KINDS
 from pipeline.settings import ENV_PREFIX, GPU_POOL, Settings, load_settings
 from pipeline.steps.publish import DONE, PLANNED
@@ -311,15 +312,14 @@ def test_python_of_readme_runs(block: Block, reader: Path) -> None:
 @in_language("sql")
 def test_sql_of_readme_gives_rows(block: Block, reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(reader)
-    con = (
-        open_duckdb("sqlite_scanner") if block.text.startswith("ATTACH") else connect("lake")
-    )  # INSTALL wants a network
+    attaches = block.text.startswith("ATTACH")  # INSTALL wants a network
+    con = open_duckdb("sqlite_scanner") if attaches else connect("lake")
     assert con.execute(block.text).fetchall()
 
 
 @in_language("toml")
 def test_a_file_of_readme_is_accepted(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A vocabulary, which is all tables, or settings, which have none."""
+    """A vocabulary, which is all tables, settings, which have none, or prices, which have both."""
     monkeypatch.chdir(tmp_path)
     said = tomllib.loads(block.text)
     if block.text.startswith("["):
@@ -330,6 +330,11 @@ def test_a_file_of_readme_is_accepted(block: Block, tmp_path: Path, monkeypatch:
         }
         return
     (tmp_path / "shotlog.toml").write_text(block.text)
+    if "taggers" in said:
+        prices = load_prices(Path("shotlog.toml"))
+        for name, price in said["taggers"].items():
+            assert prices.of(name).model_dump(exclude={"gpu_hour"}) == price
+        return
     chosen = load_settings()
     for name, value in said.items():
         known = getattr(chosen, name)

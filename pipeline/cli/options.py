@@ -1,0 +1,32 @@
+"""Options that several verbs take: the same everywhere, and settings of the same names."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.settings import OutputFormat
+
+Uris = Annotated[
+    list[str] | None, typer.Argument(metavar="URI...", help="s3://bucket/prefix, folders, files or https URLs.")
+]
+Who = Annotated[
+    str | None, typer.Option("--tagger", help="Who looks: builtin, transformers:NAME, openai:MODEL or null.")
+]
+Which = Annotated[
+    str | None,
+    typer.Option("--sampling", help="Which frames: uniform (one a second), every:5s, shots, keyframes, shots+uniform."),
+]
+Kinds = Annotated[
+    str | None,
+    typer.Option("--metadata", help="Kinds to fill, by comma: categories,participants,actions,scene,tags,rating."),
+]
+Most = Annotated[str | None, typer.Option("--max-frames", help="Most frames of one video, or all. [default: 60]")]
+Include = Annotated[list[str] | None, typer.Option("--include", help="Only URIs that match; repeat for more: '*.mp4'.")]
+Exclude = Annotated[list[str] | None, typer.Option("--exclude", help="Leave out URIs that match; repeat for more.")]
+Limit = Annotated[int | None, typer.Option("--limit", help="Tag at most so many media objects.")]
+Retag = Annotated[bool | None, typer.Option("--retag", help="Also what an older recipe tagged.")]
+Retry = Annotated[bool | None, typer.Option("--retry-failed", help="Also what failed for good.")]
+Lake = Annotated[str | None, typer.Option("--lake", help="Where the lake lies: a folder or s3://bucket/prefix.")]
+Format = Annotated[OutputFormat | None, typer.Option("--format", help="How the answer is printed. [default: table]")]

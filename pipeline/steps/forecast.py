@@ -1,0 +1,219 @@
+"""What a run would do and take, before any model runs: from the listing, the headers of a few media, and past runs.
+
+Nothing is written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pipeline import sampling
+from pipeline.decode.worker import DecodeChild
+from pipeline.errors import MediaError
+from pipeline.lake.catalog import is_lake
+from pipeline.lake.nothing import nothing
+from pipeline.lake.past import Past, past
+from pipeline.model import MediaInfo, MediaObject
+from pipeline.planning.compare import compare
+from pipeline.planning.forecast import Forecast, Interval, Rates, others, total
+from pipeline.planning.prices import Price, load_prices
+from pipeline.steps.decoders import Decoders
+from pipeline.steps.footage import Footage
+from pipeline.steps.listing import check_sources, write_parts
+from pipeline.steps.scratch import scratch_folder
+from pipeline.steps.wish import most_frames, wish_of
+from pipeline.steps.workplace import Workplace
+from pipeline.store.base import Ranges
+from pipeline.store.sparse import SparseCopy
+from pipeline.taggers.base import Tagger
+
+WHOLE_BYTES = 32 << 20
+"""An object up to this size is fetched to be probed; of larger ones both ends are, where their header lies."""
+
+END_BYTES = 2 << 20
+
+PROBED_SHARE = 20
+"""Of so many media a run reads the header of one beforehand."""
+
+SHOT_S = 5.0
+"""How long a shot is, where this lake has none. Feature films have 3 to 6 s, television a little more."""
+
+MANY_S = 4 * 3600.0
+"""The longest film where none was read."""
+
+THUMBNAIL_BYTES = 4_900
+"""See pipeline/pictures.py."""
+
+_MAY_MOVE = ("gif", "webp", "png", "avif", "apng")
+"""Endings of pictures that may be animations."""
+
+
+def forecast(request: dict[str, Any], watch: Callable[[int], None] | None = None) -> dict[str, Any]:
+    """List the sources and say what a run over them would do. watch: hears how many objects are listed so far.
+
+    Returns the plan's counts (new, changed, stale, failed_before, unchanged, duplicate, gone, …), media (to do)
+    and the numbers of planning.forecast.Forecast.as_json.
+    """
+    work = Workplace.of(request)
+    check_sources(work)
+    tagger = work.tagger()
+    with scratch_folder() as folder, closing(_reader(work)) as con:
+        parts = folder / "listing"
+        parts.mkdir()
+        write_parts(
+            work,
+            lambda _, source: work.store(source).list(source),
+            lambda name, data: void((parts / name).write_bytes(data)),
+            watch,
+        )
+        counts = compare(con, str(parts / "*.parquet"), wish_of(work, work.recipe(tagger)))
+        found = foresee(con, work, tagger, work.settings.forecast_sample)
+    failed_before = counts.pop("retried") + counts.pop("waiting")
+    return {**counts, "failed_before": failed_before, **found.as_json()}
+
+
+def if_dry_run(request: dict[str, Any]) -> str | None:
+    """The forecast as JSON where the request, or a setting, asks for no more than that."""
+    return json.dumps(forecast(request)) if Workplace.of(request).settings.dry_run else None
+
+
+def void(_: object) -> None:
+    """For a callback that says nothing."""
+
+
+def _reader(work: Workplace) -> duckdb.DuckDBPyConnection:
+    store = work.store(work.lake_uri)
+    return work.lake().con if is_lake(work.lake_uri, store) else nothing()
+
+
+def foresee(con: duckdb.DuckDBPyConnection, work: Workplace, tagger: Tagger, most_probes: int) -> Forecast:
+    """What will be taken by what is to do by the tables of `compare`. most_probes: films whose headers may be read."""
+    recipe = work.recipe(tagger)
+    known = past(con, recipe.tagger, recipe.model, recipe.recipe_id)
+    looker = _Looker(work, most_frames(work, tagger), known.shot_s or SHOT_S)
+    media_s, frames, sampled = Interval.exactly(0), Interval.exactly(_count(con, _STILLS)), 0
+    for where, unlike in ((_FILMS, known), (_ANIMATIONS, None)):
+        for seconds, count in con.execute(f"SELECT duration_s, count(*) FROM ({where}) GROUP BY ALL").fetchall():
+            if seconds is not None:
+                media_s += Interval.exactly(count * seconds)
+                frames += Interval.exactly(count * looker.frames_of(_film(seconds)))
+        unknown = _count(con, f"FROM ({where}) WHERE duration_s IS NULL")
+        probed = looker.probe(con, where, most_probes) if unknown and most_probes else []
+        sampled += len(probed)
+        if probed or unlike is None:
+            media_s += total(unknown, [seconds for seconds, _ in probed])
+            frames += total(unknown, [number for _, number in probed], most=looker.ceiling)
+        else:
+            media_s += others(unknown, unlike.video_s, most=MANY_S)
+            frames += others(unknown, unlike.video_frames, least=1, most=looker.ceiling)
+    if looker.guesses:  # how many shots or keyframes there are nobody knows before
+        frames = Interval(frames.low / 2, frames.expected, 2 * frames.high)
+    return Forecast(media_s, frames, *_prices(work, tagger, known), sampled)
+
+
+def probes_for(work: Workplace, media: int) -> int:
+    """How many headers a run that goes on at once may read twice: for most, what past runs say does."""
+    return min(work.settings.forecast_sample, media // PROBED_SHARE)
+
+
+def _prices(work: Workplace, tagger: Tagger, known: Past) -> tuple[Rates, Price, str]:
+    """What a frame takes and costs: learned where this lake's own runs have told."""
+    prices = load_prices(work.settings.prices)
+    price = prices.of(work.settings.tagger)
+    pictures = work.settings.thumbnails and tagger.looks
+    rates = Rates(
+        frames_per_s=known.frames_per_s or price.frames_per_s,
+        prompt_tokens=price.prompt_tokens if known.prompt_tokens is None else known.prompt_tokens,
+        completion_tokens=price.completion_tokens if known.completion_tokens is None else known.completion_tokens,
+        thumbnail_bytes=(known.thumbnail_bytes or THUMBNAIL_BYTES) if pictures else 0,
+        learned=known.frames_per_s is not None,
+    )
+    return rates, price, prices.currency
+
+
+_LEFT = "FROM compared LEFT JOIN copies USING (media_id) WHERE todo AND inherits IS NULL AND copy_of IS NULL"
+_MOVES = f"regexp_extract(lower(uri), '\\.([^./]*)$', 1) IN {_MAY_MOVE}"
+_STILLS = f"{_LEFT} AND kind = 'image' AND NOT {_MOVES}"
+_ANIMATIONS = f"{_LEFT} AND kind = 'image' AND {_MOVES}"
+_FILMS = f"{_LEFT} AND kind = 'video'"
+
+
+def _count(con: duckdb.DuckDBPyConnection, relation: str) -> int:
+    row = con.execute(f"SELECT count(*) FROM ({relation})").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _film(duration_s: float) -> MediaInfo:
+    """One of which nothing else is known."""
+    return MediaInfo("video", "", "", 1, 1, duration_s=duration_s)
+
+
+@dataclass
+class _Looker:
+    """Reads headers and counts the frames that would be looked at. most: of one film, None: all. shot_s: of a shot."""
+
+    work: Workplace
+    most: int | None
+    shot_s: float
+
+    @property
+    def ceiling(self) -> float:
+        return float("inf") if self.most is None else self.most
+
+    @property
+    def guesses(self) -> bool:
+        policy = self.work.settings.sampling
+        return sampling.needs_shots(policy) or sampling.needs_keyframes(policy)
+
+    def frames_of(self, info: MediaInfo) -> int:
+        policy = self.work.settings.sampling
+        if info.kind == "image":
+            return 1
+        if not sampling.needs_shots(policy):
+            return len(sampling.choose(policy, info, (), self.most))
+        shots = max(1, round(info.duration_s / self.shot_s))
+        wanted = max(shots, round(info.duration_s)) if "uniform" in policy else shots
+        return wanted if self.most is None else min(self.most, wanted)
+
+    def probe(self, con: duckdb.DuckDBPyConnection, where: str, count: int) -> list[tuple[float, int]]:
+        """(seconds, frames) of so many at random, or of all; of one that can't be read: (0, 0)."""
+        query = f"SELECT uri, etag, size_bytes, last_modified, media_id FROM ({where}) WHERE duration_s IS NULL"
+        chosen = con.execute(f"FROM ({query}) USING SAMPLE reservoir({count} ROWS) REPEATABLE (7)").fetchall()
+        media = [MediaObject(*row) for row in chosen]
+        with (
+            scratch_folder() as folder,
+            self.work.decoders() as decoders,
+            ThreadPoolExecutor(len(decoders)) as threads,
+        ):
+            return list(threads.map(lambda one: self._probe(one, decoders, folder), media))
+
+    def _probe(self, media: MediaObject, decoders: Decoders, folder: Path) -> tuple[float, int]:
+        with suppress(MediaError), decoders.lend() as child:
+            store = self.work.store(media.uri)
+            ranges = store.ranges(media) if media.size_bytes > WHOLE_BYTES else None
+            if ranges is None:
+                with Footage(self.work.settings, store, media, folder) as footage:
+                    footage.open(child)
+                    info = footage.probe()
+            else:
+                info = _film(_glance(ranges, child, folder / media.media_id))
+            return info.duration_s, self.frames_of(info)
+        return 0.0, 0
+
+
+def _glance(ranges: Ranges, child: DecodeChild, path: Path) -> float:
+    """By both ends of it. Raises MediaError."""
+    copy = SparseCopy(ranges, path)
+    try:
+        copy.bring([(0, END_BYTES), (ranges.size_bytes - END_BYTES, ranges.size_bytes)])
+        return child.glance(path)
+    finally:
+        path.unlink()

@@ -106,6 +106,10 @@ class Settings(BaseSettings):
         60, ge=1, description="look at no more frames of one video than this; all lifts the limit"
     )
     dry_run: bool = Field(False, description="only say what a run would do, take and cost; nothing is written")
+    budget: str | None = Field(
+        None,
+        description="stop, and leave the rest to the next run, when so much is spent: 50 USD, 10 GPU-hours, 1M tokens",
+    )
     prices: Path | None = Field(
         None, description="a TOML file of prices and speeds that forecasts and budgets reckon with (README shows it)"
     )
@@ -254,6 +258,7 @@ def form() -> dict[str, dict[str, Any]]:
         "retag": {"type": ["null", "boolean"]},
         "retry_failed": {"type": ["null", "boolean"]},
         "dry_run": {"type": ["null", "boolean"]},
+        "budget": {**text, "examples": ["50 USD", "10 GPU-hours", "1M tokens"]},
         "callers_urls": {"type": ["null", "boolean"]},
         "webhook": text,
     }

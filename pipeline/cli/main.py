@@ -4,37 +4,16 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from pipeline.cli import keys, webhooks
-from pipeline.cli.options import (
-    Exclude,
-    Format,
-    Include,
-    Kinds,
-    Lake,
-    Limit,
-    Most,
-    Retag,
-    Retry,
-    Uris,
-    Which,
-    Who,
-)
-from pipeline.cli.output import (
-    RunDisplay,
-    err,
-    print_answer,
-    print_forecast,
-    print_json,
-    print_rows,
-    print_summary,
-)
+from pipeline.cli.options import Format, Lake, chosen_format, given
+from pipeline.cli.output import err, print_answer, print_rows
 from pipeline.cli.serve import serve
+from pipeline.cli.tag import plan, tag
 from pipeline.errors import ShotlogError, interruptible
-from pipeline.settings import OutputFormat, load_settings
 
 app = typer.Typer(
     name="shotlog",
@@ -62,125 +41,8 @@ def shotlog(
     pass
 
 
-@app.command()
-def tag(
-    uris: Uris = None,
-    lake: Lake = None,
-    tagger: Who = None,
-    sampling: Which = None,
-    shot_detector: Annotated[str | None, typer.Option(help="Who finds the cuts: adaptive or transnetv2.")] = None,
-    metadata: Kinds = None,
-    max_frames: Most = None,
-    context: Annotated[str | None, typer.Option(help="What a model should know of the archive.")] = None,
-    vocabulary: Annotated[str | None, typer.Option(help="A TOML file of the labels that a model may use.")] = None,
-    prompts: Annotated[str | None, typer.Option(help="A folder with prompts of your own.")] = None,
-    include: Include = None,
-    exclude: Exclude = None,
-    limit: Limit = None,
-    workers: Annotated[int | None, typer.Option(help="Media read at once. [default: the cores]")] = None,
-    decoder: Annotated[str | None, typer.Option(help="auto, pyav or decord.")] = None,
-    thumbnails: Annotated[bool | None, typer.Option(help="Keep a small picture of every frame looked at.")] = None,
-    retag: Retag = None,
-    retry_failed: Retry = None,
-    dry_run: Annotated[
-        bool | None, typer.Option("--dry-run", help="Only say what would be done, as `plan` does.")
-    ] = None,
-    fail_on_error: Annotated[bool, typer.Option("--fail-on-error", help="Exit with 1 when any media failed.")] = False,
-    form: Format = None,
-) -> None:
-    """Tag what is new or changed.
-
-    Examples:
-
-      shotlog tag ~/Videos --lake lake
-
-      shotlog tag s3://archive/2026/ --lake s3://archive-tags/lake --sampling shots
-
-      shotlog tag s3://archive/ --include '*.mp4' --limit 100 --format json
-    """
-    from pipeline.steps.run import tag as run
-
-    request = _given(
-        sources=uris,
-        lake=lake,
-        tagger=tagger,
-        sampling=sampling,
-        shot_detector=shot_detector,
-        metadata=metadata,
-        max_frames=max_frames,
-        context=context,
-        vocabulary=vocabulary,
-        prompts=prompts,
-        include=include,
-        exclude=exclude,
-        limit=limit,
-        workers=workers,
-        decoder=decoder,
-        thumbnails=thumbnails,
-        retag=retag,
-        retry_failed=retry_failed,
-        dry_run=dry_run,
-    )
-    if load_settings(**request).dry_run:
-        from pipeline.steps.forecast import forecast
-
-        return print_forecast(forecast(request), _chosen_format(form))
-    with RunDisplay() as display:
-        summary = run(request, display)
-    print_summary(summary)
-    form = _chosen_format(form)
-    if form == "json":
-        print_json(summary)
-    elif form == "csv":
-        print_rows(list(summary), [list(summary.values())], form)
-    if fail_on_error and summary["failed"] + summary["partial"]:
-        raise typer.Exit(1)
-    return None
-
-
-@app.command()
-def plan(
-    uris: Uris = None,
-    lake: Lake = None,
-    tagger: Who = None,
-    sampling: Which = None,
-    metadata: Kinds = None,
-    max_frames: Most = None,
-    include: Include = None,
-    exclude: Exclude = None,
-    limit: Limit = None,
-    retag: Retag = None,
-    retry_failed: Retry = None,
-    prices: Annotated[str | None, typer.Option(help="A TOML file of prices and speeds.")] = None,
-    form: Format = None,
-) -> None:
-    """Say what a run would do, take and cost, before any model runs. Nothing is written.
-
-    Reads the listing, the headers of a few films, and what this lake's own runs took. The same options as `tag`.
-
-    Examples:
-
-      shotlog plan s3://archive/ --lake s3://archive-tags/lake --tagger openai:Qwen/Qwen2.5-VL-7B-Instruct
-
-      shotlog plan archive --lake lake --retag --format json
-    """
-    from pipeline.steps.forecast import forecast
-
-    request = _given(
-        sources=uris,
-        lake=lake,
-        tagger=tagger,
-        sampling=sampling,
-        metadata=metadata,
-        max_frames=max_frames,
-        include=include,
-        exclude=exclude,
-        limit=limit,
-        retag=retag,
-        retry_failed=retry_failed,
-        prices=prices,
-    )
-    print_forecast(forecast(request), _chosen_format(form))
+app.command()(tag)
+app.command()(plan)
 
 
 @app.command()
@@ -204,8 +66,8 @@ def sql(
     """
     from pipeline.steps.query import sql as ask
 
-    columns, rows = ask(_given(lake=lake), query)
-    print_rows(columns, rows, _chosen_format(form))
+    columns, rows = ask(given(lake=lake), query)
+    print_rows(columns, rows, chosen_format(form))
 
 
 @app.command()
@@ -218,8 +80,8 @@ def runs(lake: Lake = None, form: Format = None) -> None:
     """
     from pipeline.steps.runs import list_runs
 
-    columns, rows = list_runs(_given(lake=lake), short=_chosen_format(form) == "table")
-    print_rows(columns, rows, _chosen_format(form))
+    columns, rows = list_runs(given(lake=lake), short=chosen_format(form) == "table")
+    print_rows(columns, rows, chosen_format(form))
 
 
 @app.command()
@@ -242,7 +104,7 @@ def ask(
     """
     from pipeline.steps.ask import ask as answer
 
-    form, request = _chosen_format(form), _given(tagger=tagger, sampling=sampling, max_frames=max_frames)
+    form, request = chosen_format(form), given(tagger=tagger, sampling=sampling, max_frames=max_frames)
     shown: list[str] = []
 
     def watch(name: str, moment: str | None) -> None:
@@ -267,22 +129,13 @@ def models(
     """
     from pipeline.steps.models import list_taggers
 
-    columns, rows = list_taggers(_given(tagger=tagger))
-    print_rows(columns, rows, _chosen_format(form))
+    columns, rows = list_taggers(given(tagger=tagger))
+    print_rows(columns, rows, chosen_format(form))
 
 
 app.add_typer(keys.app, name="keys")
 app.add_typer(webhooks.app, name="webhooks")
 app.command()(serve)
-
-
-def _chosen_format(given: OutputFormat | None) -> OutputFormat:
-    return load_settings(format=given).format
-
-
-def _given(**arguments: Any) -> dict[str, Any]:
-    """Only what was given on the command line; the rest is for the settings to say."""
-    return {name: value for name, value in arguments.items() if value not in (None, [], ())}
 
 
 def main() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from pipeline.settings import OutputFormat
+from pipeline.settings import OutputFormat, load_settings
 
 Uris = Annotated[
     list[str] | None, typer.Argument(metavar="URI...", help="s3://bucket/prefix, folders, files or https URLs.")
@@ -30,3 +30,12 @@ Retag = Annotated[bool | None, typer.Option("--retag", help="Also what an older 
 Retry = Annotated[bool | None, typer.Option("--retry-failed", help="Also what failed for good.")]
 Lake = Annotated[str | None, typer.Option("--lake", help="Where the lake lies: a folder or s3://bucket/prefix.")]
 Format = Annotated[OutputFormat | None, typer.Option("--format", help="How the answer is printed. [default: table]")]
+
+
+def chosen_format(asked: OutputFormat | None) -> OutputFormat:
+    return load_settings(format=asked).format
+
+
+def given(**arguments: Any) -> dict[str, Any]:
+    """Only what was given on the command line; the rest is for the settings to say."""
+    return {name: value for name, value in arguments.items() if value not in (None, [], ())}

@@ -252,3 +252,5 @@ def print_summary(summary: dict[str, Any]) -> None:
         f"{summary['partial']} partial, {summary['failed']} failed, {summary['skipped']} skipped, "
         f"{summary['frames']} frames"
     )
+    if summary["state"] == "stopped":
+        err.print("the budget is spent: what is left, the next run does")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
-from dataclasses import dataclass, field
+import time
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from pipeline.errors import UsageError
@@ -55,34 +56,58 @@ def parse_budget(text: str, currency: str) -> Budget:
     return Budget(number, units[unit], text.strip())
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What something took: seconds of a run, and tokens."""
+
+    seconds: float = 0.0
+    prompt_tokens: float = 0.0
+    completion_tokens: float = 0.0
+
+
 class Purse:
     """What is left of a budget while media are looked at. Safe to use from several threads.
 
-    a_frame: what one frame is expected to take, in the budget's unit. used: what is spent already.
+    before: what the run had taken when this process began. a_frame: what one frame is expected to take; what frames
+    really took replaces that as they end. The clock runs from now on.
     """
 
-    budget: Budget
-    a_frame: float
-    used: float = 0.0
-    frames: int = 0
-    _reserved: dict[str, float] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, budget: Budget, price: Price, before: Took, a_frame: Took) -> None:
+        self.budget, self._price, self._before = budget, price, before
+        self._a_frame = budget.spent(price, **asdict(a_frame))
+        self._began, self._lock = time.monotonic(), threading.Lock()
+        self._prompt = self._completion = 0
+        self._reserved: dict[str, float] = {}
+        self._paid_frames = 0
+        self.is_empty = False
+        """Whether something had to be left."""
+
+    @property
+    def spent(self) -> float:
+        """In the budget's unit."""
+        return self.budget.spent(
+            self._price,
+            seconds=self._before.seconds + time.monotonic() - self._began,
+            prompt_tokens=self._before.prompt_tokens + self._prompt,
+            completion_tokens=self._before.completion_tokens + self._completion,
+        )
 
     def reserve(self, media_id: str, frames: int) -> bool:
-        """Whether there is enough left for so many frames of a media object; if so, it is put aside."""
+        """Put aside what so many frames will take; False where there isn't as much left, now and from then on."""
         with self._lock:
-            needed = frames * self.a_frame
-            if self.used + sum(self._reserved.values()) + needed > self.budget.limit:
+            needed = frames * self._a_frame
+            if self.is_empty or self.spent + sum(self._reserved.values()) + needed > self.budget.limit:
+                self.is_empty = True
                 return False
             self._reserved[media_id] = needed
             return True
 
-    def pay(self, media_id: str, amount: float, frames: int) -> None:
-        """Note what a media object took in the end; what a frame takes is learned from it."""
+    def pay(self, media_id: str, frames: int, prompt_tokens: int, completion_tokens: int) -> None:
+        """Note what a media object took in the end."""
         with self._lock:
             self._reserved.pop(media_id, None)
-            self.used += amount
-            self.frames += frames
-            if self.frames:
-                self.a_frame = max(self.used / self.frames, 1e-12)
+            self._prompt += prompt_tokens
+            self._completion += completion_tokens
+            self._paid_frames += frames
+            if self._paid_frames and self.budget.unit == "tokens":
+                self._a_frame = (self._prompt + self._completion) / self._paid_frames

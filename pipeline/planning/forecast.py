@@ -116,6 +116,11 @@ class Forecast:
             "hours": hours.rounded(3),
             "gpu_hours": gpu_hours.rounded(3),
             "cost": {**cost.rounded(2), "currency": self.currency},
+            "a_frame": {
+                "seconds": 1 / rates.frames_per_s,
+                "prompt_tokens": rates.prompt_tokens,
+                "completion_tokens": rates.completion_tokens,
+            },
             "sampled": self.sampled,
             "learned_from": "this lake's own runs" if rates.learned else "the table of prices and speeds",
         }

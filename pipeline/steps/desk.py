@@ -61,9 +61,10 @@ class Desk:
         """What the copies of a batch get: the rows of their originals, or the same failure."""
         by_media = {tagging.object.media_id: tagging for tagging in taggings} if batch.copies else {}
         for media, original_id in batch.copies:
-            copy = by_media[original_id].for_copy(media)
-            self._on_finished(copy)
-            yield copy
+            if original_id in by_media:
+                copy = by_media[original_id].for_copy(media)
+                self._on_finished(copy)
+                yield copy
 
     def open(self, batch_id: str, media: MediaObject, answered: Iterable[TaggedFrame]) -> MediaInHand | None:
         """Take a media object in hand; None where an earlier try of this very batch has finished it."""
@@ -103,6 +104,17 @@ class Desk:
         """Whether no media object is in hand."""
         with self._lock:
             return not self._open
+
+    def put_back(self, opened: MediaInHand) -> None:
+        """Nobody looks at it any more in this run; what an earlier look answered stays in the journal."""
+        with self._lock:
+            del self._open[opened.object.media_id]
+
+    def take_rest(self) -> list[tuple[Batch, list[MediaTags]]]:
+        """Batches of which some media were put back, with what the others got: the desk forgets them."""
+        with self._lock:
+            rest, self._batches = [each for each in self._batches.values() if each[1]], {}
+        return [(batch, [*taggings, *self._inherited(batch, taggings)]) for batch, taggings in rest]
 
     def answered(self, answer: Answer | Summary) -> None:
         """Note the tagger's answer to one frame, or its summary of one film."""

@@ -22,6 +22,7 @@ from pipeline.lake.catalog import Lake
 from pipeline.model import MediaObject
 from pipeline.planning.listing import LISTING, kind_of
 from pipeline.steps.refusals import Refusals
+from pipeline.steps.spending import budget_of
 from pipeline.steps.workplace import Workplace, shown
 from pipeline.store import scheme_of
 
@@ -37,6 +38,7 @@ def list_media(request: dict[str, Any], run_name: str | None = None) -> dict[str
     """
     work = Workplace.of(request)
     check_sources(work)
+    budget_of(work)
     if work.settings.webhook:
         from pipeline.steps.notify import check_endpoint  # with the extra `api`
 

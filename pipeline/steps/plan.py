@@ -128,7 +128,7 @@ _NEVER_ENDED = """
 SELECT run_id
 FROM log.runs
 WHERE kind = 'tag' AND run_id NOT IN (
-    SELECT run_id FROM log.run_events WHERE event IN ('finished', 'incomplete', 'interrupted', 'died')
+    SELECT run_id FROM log.run_events WHERE event IN ('finished', 'stopped', 'incomplete', 'interrupted', 'died')
 )
 """
 

@@ -9,6 +9,7 @@ from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
 from pipeline.steps.plan import clear_done
 from pipeline.steps.refusals import Refusals
+from pipeline.steps.spending import had_to_stop
 from pipeline.steps.workplace import Workplace
 
 PLANNED = (
@@ -21,7 +22,7 @@ DONE = ("ok", "partial", "failed", "skipped", "inherited", "frames")
 def publish_run(request: dict[str, Any], run_id: str) -> dict[str, Any]:
     """Record the end of a run and return its summary; see `end_run`. Raises LakeError where batches are missing."""
     summary = end_run(Workplace.of(request).lake(read_only=False), run_id)
-    if summary["state"] != "finished":
+    if summary["state"] not in ("finished", "stopped"):
         raise LakeError(
             f"run {run_id} is {summary['state']}: what its other batches found is in the lake; clear the failed tasks, "
             "or leave what is missing to the next run"
@@ -36,7 +37,8 @@ def end_run(
     interrupted: bool = False,
     error: Exception | None = None,
 ) -> dict[str, Any]:
-    """Append the run's end: finished when every planned batch is in the lake, else incomplete or interrupted.
+    """Append the run's end: finished when every planned batch is in the lake, else stopped where its budget was spent,
+    incomplete or interrupted.
 
     error: what broke the run; its sentence is kept where it is one of ours, which hold no secrets. A run that was
     cancelled stays so.
@@ -48,6 +50,8 @@ def end_run(
         return run_summary(lake, run_id)
     whole = error is None and _is_whole(lake, run_id)
     state = "interrupted" if interrupted else "finished" if whole else "incomplete"
+    if state == "incomplete" and error is None and had_to_stop(lake, run_id):
+        state = "stopped"
     reason = str(error) if isinstance(error, ShotlogError | MediaError) else type(error).__name__
     detail: dict[str, Any] = {"error": reason} if error else {}
     if refused := Refusals(lake, run_id).kept():

@@ -14,6 +14,7 @@ from pipeline.errors import MediaError, UsageError
 from pipeline.lake.reader import answered_frames
 from pipeline.model import Batch, Frame, MediaInfo, MediaObject, TaggedFrame
 from pipeline.pictures import fingerprint, shrunk, thumbnail
+from pipeline.planning.budget import Purse
 from pipeline.steps.decoders import Decoders
 from pipeline.steps.desk import Desk
 from pipeline.steps.footage import Footage
@@ -33,6 +34,10 @@ AHEAD = 2
 """Threads a decoder process: while one lets it decode, the other fetches what comes next."""
 
 
+class _TooDear(Exception):
+    """A media object takes more than the purse has left."""
+
+
 @dataclass(frozen=True, slots=True)
 class Todo:
     """One media object to be read, what was answered of it before, and what it may be a copy of (model.Batch.alike)."""
@@ -44,16 +49,22 @@ class Todo:
 
 
 class Readers:
-    """Reads batches, one after the other without a pause, with these decoder processes.
+    """Reads batches, one after the other without a pause, with these decoder processes, while the purse has enough.
 
     `stream()` yields every frame that isn't answered yet, of several media at a time, and the films to be summed up.
     What happens to each media object is reported to the desk; what breaks a batch as a whole is raised from there.
     """
 
     def __init__(
-        self, work: Workplace, batches: Iterable[Batch], desk: Desk, tagger: Tagger, decoders: Decoders
+        self,
+        work: Workplace,
+        batches: Iterable[Batch],
+        desk: Desk,
+        tagger: Tagger,
+        decoders: Decoders,
+        purse: Purse | None = None,
     ) -> None:
-        self._work, self._desk, self._decoders = work, desk, decoders
+        self._work, self._desk, self._decoders, self._purse = work, desk, decoders, purse
         self._evidence_px = work.settings.thumbnail_px if tagger.looks and work.settings.thumbnails else 0
         self._max_pixels = tagger.identity.max_pixels
         self._asks_model, self._budget = tagger.summarises, tagger.budget()
@@ -97,7 +108,8 @@ class Readers:
 
     def _next(self) -> Todo | None:
         with self._taking:
-            return None if self._stop.is_set() else next(self._todo, None)
+            over = self._stop.is_set() or (self._purse and self._purse.is_empty)
+            return None if over else next(self._todo, None)
 
     def _run(self) -> None:
         try:
@@ -129,10 +141,13 @@ class Readers:
                     self._look(opened, footage, child, store)
         except MediaError as error:
             trouble = error
+        except _TooDear:
+            return self._desk.put_back(opened)
         if opened.copy and store.changed(media):
             trouble = MediaError("object_changed")
         if not self._stop.is_set():
             self._desk.read_to_end(opened, trouble)
+        return None
 
     def _look(self, opened: MediaInHand, footage: Footage, child: DecodeChild, store: Store) -> None:
         footage.open(child)
@@ -171,6 +186,8 @@ class Readers:
             shots = opened.shots = footage.shots(info)
             opened.subtitles = footage.subtitles(info)
             targets = self._targets(opened, footage)
+            if self._purse and not self._purse.reserve(opened.object.media_id, len(targets)):
+                raise _TooDear
             for frame in footage.frames(info, shots, targets):
                 opened.decode_s += time.monotonic() - started
                 self._hand_over(opened, frame)

@@ -12,6 +12,7 @@ from pipeline.steps.decoders import Decoders
 from pipeline.steps.listing import begin_run, check_sources, make_run_id, write_listing
 from pipeline.steps.plan import commit_finished, plan, read_batch
 from pipeline.steps.publish import end_run
+from pipeline.steps.spending import budget_of, open_purse
 from pipeline.steps.tag import desk_of, entered, look_at
 from pipeline.steps.workplace import Workplace
 from pipeline.taggers.base import Tagger
@@ -41,6 +42,7 @@ def tag(request: dict[str, Any], watch: Watcher) -> dict[str, Any]:
     """
     work = Workplace.of(request)
     check_sources(work)
+    budget_of(work)
     tagger = work.tagger()
     lake = work.lake(create=True, read_only=False)
     run_id = make_run_id(None)
@@ -52,7 +54,7 @@ def tag(request: dict[str, Any], watch: Watcher) -> dict[str, Any]:
                 planned = plan(work, lake, run_id)
                 watch.planned(planned)
                 if planned["batches"]:
-                    _tag_batches(work, lake, run_id, planned["batches"], tagger, decoders, watch)
+                    _tag_batches(work, lake, run_id, planned, tagger, decoders, watch)
         except KeyboardInterrupt:
             commit_finished(lake, run_id)
             end_run(lake, run_id, interrupted=True)
@@ -68,11 +70,13 @@ def _tag_batches(
     work: Workplace,
     lake: Lake,
     run_id: str,
-    batch_ids: list[str],
+    planned: dict[str, Any],
     tagger: Tagger,
     decoders: Decoders,
     watch: Watcher,
 ) -> None:
+    purse = open_purse(work, lake, run_id, planned)
+    desk = desk_of(work, lake, run_id, tagger, watch.tagged, purse)
     with entered(tagger) as load_s:
-        batches = (read_batch(lake, run_id, batch_id) for batch_id in batch_ids)
-        look_at(work, lake, desk_of(work, lake, run_id, tagger, watch.tagged), batches, tagger, decoders, load_s)
+        batches = (read_batch(lake, run_id, batch_id) for batch_id in planned["batches"])
+        look_at(work, lake, desk, batches, tagger, decoders, load_s, purse)

@@ -6,16 +6,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
 from pipeline.lake.journal import Journal
 from pipeline.model import Batch, MediaTags
+from pipeline.planning.budget import Purse
 from pipeline.steps.decoders import Decoders
 from pipeline.steps.desk import Desk
-from pipeline.steps.plan import read_batch
+from pipeline.steps.plan import plans_of, read_batch
 from pipeline.steps.reading import Readers
+from pipeline.steps.spending import had_to_stop, open_purse, pay, record_spent
 from pipeline.steps.workplace import Workplace
 from pipeline.taggers.base import Look, Tagger
 
@@ -32,10 +35,12 @@ def tag_batch(request: dict[str, Any], run_id: str, batch_id: str) -> dict[str, 
     lake = work.lake(read_only=False)
     done: list[MediaTags] = []
     with lake.at_work(alone=False):
-        if not writer.has_batch(lake, run_id, batch_id):
+        if not writer.has_batch(lake, run_id, batch_id) and not had_to_stop(lake, run_id):
             batch, tagger = read_batch(lake, run_id, batch_id), work.tagger()
+            purse = open_purse(work, lake, run_id, plans_of(lake, run_id)[-1])
+            desk = desk_of(work, lake, run_id, tagger, done.append, purse)
             with work.decoders() as decoders, entered(tagger) as load_s:
-                look_at(work, lake, desk_of(work, lake, run_id, tagger, done.append), [batch], tagger, decoders, load_s)
+                look_at(work, lake, desk, [batch], tagger, decoders, load_s, purse)
     return summary(done)
 
 
@@ -47,9 +52,17 @@ def entered(tagger: Tagger) -> Iterator[float]:
         yield time.monotonic() - started
 
 
-def desk_of(work: Workplace, lake: Lake, run_id: str, tagger: Tagger, watch: Watcher) -> Desk:
-    """Where the answers of a run come together; `watch` hears of each media object as it ends."""
-    return Desk(run_id, work.recipe(tagger), Journal(lake, run_id), watch)
+def desk_of(
+    work: Workplace, lake: Lake, run_id: str, tagger: Tagger, watch: Watcher, purse: Purse | None = None
+) -> Desk:
+    """Where the answers of a run come together; `watch` hears of each media object as it ends, and it is paid for."""
+
+    def ended(tagging: MediaTags) -> None:
+        if purse:
+            pay(purse, tagging)
+        watch(tagging)
+
+    return Desk(run_id, work.recipe(tagger), Journal(lake, run_id), ended)
 
 
 def look_at(
@@ -60,28 +73,33 @@ def look_at(
     tagger: Tagger,
     decoders: Decoders,
     load_s: float | None = None,
+    purse: Purse | None = None,
 ) -> None:
     """Look at every media object of the batches in one stream, so that the tagger never waits between two of them, and
     commit each batch when it is whole.
 
-    load_s: what loading the tagger took; it stands with the batch that is whole first. Interrupted, it leaves all that
-    was answered in the journal; killed, all but the last seconds.
+    load_s: what loading the tagger took; it stands with the batch that is whole first. purse: what may be spent; media
+    for which it doesn't reach are left, and the others of their batch committed as a part. Interrupted, it leaves all
+    that was answered in the journal; killed, all but the last seconds.
     """
-    readers, since = Readers(work, batches, desk, tagger, decoders), time.monotonic() - (load_s or 0.0)
+    readers, since = Readers(work, batches, desk, tagger, decoders, purse), time.monotonic() - (load_s or 0.0)
 
-    def commit() -> None:
+    def commit(batch: Batch, batch_id: str, taggings: list[MediaTags]) -> None:
         nonlocal load_s, since
+        seconds, since = time.monotonic() - since, time.monotonic()
+        took = {"load_s": load_s, "seconds": seconds}
+        writer.commit_batch(lake, desk.run_id, batch_id, taggings, planned=batch, **took)
+        load_s = None
+        for tagging in taggings:
+            desk.journal.drop(tagging.object.media_id)
+
+    def commit_whole() -> None:
         for batch, taggings in desk.take_whole():
-            seconds, since = time.monotonic() - since, time.monotonic()
-            took = {"load_s": load_s, "seconds": seconds}
-            writer.commit_batch(lake, desk.run_id, batch.batch_id, taggings, planned=batch, **took)
-            load_s = None
-            for media in batch.objects:
-                desk.journal.drop(media.media_id)
+            commit(batch, batch.batch_id, taggings)
 
     def committing(stream: Iterable[Look]) -> Iterator[Look]:
         for item in stream:
-            commit()
+            commit_whole()
             yield item
 
     try:
@@ -92,7 +110,12 @@ def look_at(
         with suppress(Exception):  # what broke it may also hinder this, and matters more
             desk.break_off()
         raise
-    commit()
+    commit_whole()
+    if purse and purse.is_empty:
+        for batch, taggings in desk.take_rest():
+            part_id = f"{batch.batch_id}-part"
+            commit(batch, part_id, [replace(tagging, batch_id=part_id) for tagging in taggings])
+        record_spent(lake, desk.run_id, purse)
 
 
 def summary(taggings: Iterable[MediaTags]) -> dict[str, int]:

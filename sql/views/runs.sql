@@ -34,7 +34,7 @@ ended AS (
         max(happened_at) AS ended_at,
         arg_max(detail, happened_at)::JSON ->> 'error' AS error
     FROM log.run_events
-    WHERE event IN ('finished', 'incomplete', 'interrupted', 'cancelled', 'died')
+    WHERE event IN ('finished', 'stopped', 'incomplete', 'interrupted', 'cancelled', 'died')
     GROUP BY run_id
 )
 

@@ -1,0 +1,103 @@
+"""A budget stops a run cleanly: what is finished is kept, nothing is paid for beyond it, the next run does the rest."""
+
+import json
+import os
+
+import pytest
+from PIL import Image
+
+from pipeline.errors import UsageError
+from pipeline.steps.listing import list_media
+from pipeline.steps.plan import plan_batches
+from pipeline.steps.publish import publish_run
+from pipeline.steps.tag import tag_batch
+from tests.integration.doors import ask, shotlog, tag
+from tests.servers.scripted import MODEL, Scripted, listening, says
+
+A_FRAME = 18  # tokens, by the server's own word
+PRICES = """
+[taggers.openai]
+frames_per_s = 10
+prompt_tokens = 11
+completion_tokens = 7
+million_prompt_tokens = 1000
+million_completion_tokens = 1000
+"""
+SPENT = "SELECT coalesce(sum(tokens), 0) FROM runs"
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    with listening() as http:
+        scripted = Scripted(http)
+        scripted.always = says(json.dumps({"caption": "A cup.", "tags": ["cup"]}))
+        (tmp_path / "prices.toml").write_text(PRICES)
+        for name, value in {"OPENAI_BASE_URL": http.url_for("/v1"), "CONTEXT_TOKENS": "9000"}.items():
+            monkeypatch.setenv(f"SHOTLOG_{name}", value)
+        monkeypatch.setenv("SHOTLOG_PRICES", str(tmp_path / "prices.toml"))
+        yield scripted
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """Twenty different pictures: copies would cost nothing."""
+    (tmp_path / "in").mkdir()
+    for number in range(20):
+        Image.new("RGB", (32, 32), (number, 0, 0)).save(tmp_path / "in" / f"{number:02}.png")
+    return tmp_path / "in"
+
+
+ASKED = {"tagger": f"openai:{MODEL}", "metadata": "tags", "openai_in_flight": 2}
+
+
+@pytest.mark.parametrize(
+    ("budget", "done"),
+    [("100 tokens", 5), ("1k tokens", 20), ("0.1 USD", 5), ("17 tokens", 0)],
+)
+def test_a_run_stops_where_its_budget_is_spent_and_the_next_one_goes_on(budget, done, server, archive, tmp_path):
+    first = tag(tmp_path / "lake", archive, budget=budget, batch_frames=8, **ASKED)
+    assert (first["ok"], first["state"]) == (done, "finished" if done == 20 else "stopped")
+    assert ask(tmp_path / "lake", SPENT) == [(done * A_FRAME,)]
+    assert len(server.seen) == done
+    assert ask(tmp_path / "lake", "SELECT count(*) FROM failures") == [(0,)], "what is left gets no row"
+    again = tag(tmp_path / "lake", archive, **ASKED)
+    assert (again["ok"], again["state"]) == (20 - done, "finished")
+    assert ask(tmp_path / "lake", "SELECT count(*), count(DISTINCT media_id) FROM log.taggings") == [(20, 20)]
+    assert len(server.seen) == 20
+
+
+def test_the_tasks_of_a_scheduler_share_one_budget(server, archive, tmp_path):
+    request = {"sources": str(archive), "lake": str(tmp_path / "lake"), "budget": "150 tokens", "workers": 1, **ASKED}
+    run_id = list_media(request, "tasks")["run_id"]
+    batches = plan_batches({**request, "batch_frames": 5}, run_id)["batches"]
+    assert len(batches) == 4
+    assert [tag_batch(request, run_id, batch)["ok"] for batch in batches] == [5, 3, 0, 0]
+    assert publish_run(request, run_id)["state"] == "stopped"
+    assert ask(tmp_path / "lake", SPENT) == [(8 * A_FRAME,)]
+    assert len(server.seen) == 8
+
+
+@pytest.mark.usefixtures("server")
+def test_gpu_hours_run_by_the_clock(archive, tmp_path):
+    (tmp_path / "prices.toml").write_text("[taggers.openai]\nframes_per_s = 10\ngpus = 1\n")
+    summary = tag(tmp_path / "lake", archive, budget="0.00000001 GPU-hours", **ASKED)
+    assert (summary["ok"], summary["state"]) == (0, "stopped")
+    assert tag(tmp_path / "lake", archive, budget="10 GPU-hours", **ASKED)["state"] == "finished"
+
+
+def test_a_unit_nobody_knows_is_refused_before_anything_is_made(archive, tmp_path):
+    with pytest.raises(UsageError, match="budget can't be '5 apples': give an amount above 0 and a unit"):
+        tag(tmp_path / "lake", archive, budget="5 apples")
+    done = shotlog("tag", "in", "--budget", "12", "--tagger", "null", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "as '50 USD', '10 GPU-hours' or '1M tokens'" in done.stderr
+    assert not (tmp_path / "lake").exists()
+
+
+@pytest.mark.usefixtures("server", "archive")
+def test_the_command_says_that_it_stopped(tmp_path):
+    command = ["tag", "in", "--tagger", f"openai:{MODEL}", "--metadata", "tags", "--budget", "40 tokens"]
+    ours = {name: value for name, value in os.environ.items() if name.startswith("SHOTLOG_")}
+    done = shotlog(*command, "--workers", "1", "--format", "json", cwd=tmp_path, **ours)
+    assert (done.returncode, json.loads(done.stdout)["state"]) == (0, "stopped"), done.stderr
+    assert "the budget is spent: what is left, the next run does" in done.stderr

@@ -136,6 +136,24 @@ class Settings(BaseSettings):
     max_megapixels: float = Field(200, gt=0, description="pictures with more pixels than this are skipped")
     thumbnails: bool = Field(True, description="keep a small picture of every frame looked at")
     thumbnail_px: int = Field(320, ge=16, le=4096, description="longer side of a thumbnail in pixels")
+    freeze: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="publish a read-only copy of the catalog beside the data after each run that changed something: "
+        "for who can only read the bucket (auto: of lakes on S3)",
+    )
+    keep_superseded_days: int | None = Field(
+        None, ge=0, description="how long maintain keeps looks that newer ones took the place of (default: for ever)"
+    )
+    keep_gone_days: int | None = Field(
+        None, ge=0, description="how long maintain keeps what was found in objects that are gone (default: for ever)"
+    )
+    keep_thumbnails_days: int | None = Field(
+        None, ge=0, description="how long maintain keeps thumbnails (default: for ever)"
+    )
+    grace_hours: float = Field(
+        24, ge=1, description="how long files stay that nothing needs any more: readers may be in the middle of them"
+    )
+    maintain_schedule: str = Field("@daily", description="when Airflow runs maintain_lake (none: only by hand)")
     batch_frames: int = Field(600, ge=1, description="a batch is filled up to about so many frames")
     keys_file: str = Field(
         "~/.config/shotlog/keys.json", description="the keys of the HTTP API: hashes, for their owner's eyes alone"
@@ -181,6 +199,11 @@ class Settings(BaseSettings):
     def timetable(self) -> str | None:
         """`schedule`, as Airflow takes it."""
         return None if self.schedule == "none" else self.schedule
+
+    @property
+    def maintain_timetable(self) -> str | None:
+        """`maintain_schedule`, as Airflow takes it."""
+        return None if self.maintain_schedule == "none" else self.maintain_schedule
 
     @property
     def picks_better(self) -> bool:
@@ -244,8 +267,11 @@ def load_settings(**arguments: Any) -> Settings:
         raise UsageError(_sentence(error)) from error
 
 
-def form() -> dict[str, dict[str, Any]]:
-    """What may be asked of a single run, as JSON schemas: what a scheduler's form shows. null: as the settings say."""
+def form(*names: str) -> dict[str, dict[str, Any]]:
+    """What may be asked of a single run, as JSON schemas: what a scheduler's form shows. null: as the settings say.
+
+    names: of the settings; none: those of a run that tags.
+    """
     text, strings = {"type": ["null", "string"]}, {"type": ["null", "array"], "items": {"type": "string"}}
     fields: dict[str, dict[str, Any]] = {
         "sources": strings,
@@ -262,7 +288,10 @@ def form() -> dict[str, dict[str, Any]]:
         "callers_urls": {"type": ["null", "boolean"]},
         "webhook": text,
     }
-    return {name: {**how, "description": Settings.model_fields[name].description} for name, how in fields.items()}
+    number = {"type": ["null", "number"], "minimum": 0}
+    upkeep = dict.fromkeys(("keep_superseded_days", "keep_gone_days", "keep_thumbnails_days", "grace_hours"), number)
+    asked = {name: (fields | upkeep)[name] for name in names} if names else fields
+    return {name: {**how, "description": Settings.model_fields[name].description} for name, how in asked.items()}
 
 
 def asked(params: dict[str, Any] | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import keys, webhooks
+from pipeline.cli import keys, upkeep, webhooks
 from pipeline.cli.options import Format, Lake, chosen_format, given
 from pipeline.cli.output import err, print_answer, print_rows
 from pipeline.cli.serve import serve
@@ -136,6 +136,8 @@ def models(
 app.add_typer(keys.app, name="keys")
 app.add_typer(webhooks.app, name="webhooks")
 app.command()(serve)
+app.command()(upkeep.maintain)
+app.command()(upkeep.forget)
 
 
 def main() -> None:

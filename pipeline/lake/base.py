@@ -63,6 +63,10 @@ class Catalog(Protocol):
         """Copy it as it is, beside itself, under its name with this ending. Returns where that is."""
         ...
 
+    def wipe(self) -> None:
+        """Overwrite what was deleted in it: databases leave the bytes of deleted rows in place."""
+        ...
+
     def missing(self, lake_uri: str, lake_id: str) -> str:
         """The sentence for one that isn't there, with what to do."""
         ...

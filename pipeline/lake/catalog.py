@@ -22,6 +22,7 @@ import duckdb
 from pipeline.errors import LakeError
 from pipeline.lake.base import Catalog
 from pipeline.lake.connection import connect
+from pipeline.lake.frozen import FrozenCatalog, frozen_catalogs
 from pipeline.lake.patience import patiently
 from pipeline.lake.sqlite import LEFTOVERS, SqliteCatalog
 from pipeline.lake.tables import FORMAT
@@ -90,6 +91,16 @@ class Lake:
         self.con.close()
 
 
+@contextmanager
+def plainly(lake: Lake) -> Iterator[None]:
+    """The tables that the catalog itself is kept in, as `plain.NAME`. For what DuckLake has no word for."""
+    lake.catalog.attach(lake.con, "plain", plain=True)
+    try:
+        yield
+    finally:
+        lake.con.execute("DETACH plain")
+
+
 def is_lake(uri: str, store: Store) -> bool:
     """Whether there is one, of whatever format. Raises LakeError where the place holds something else."""
     return _read_identity(uri, store) is not None
@@ -112,9 +123,7 @@ def open_lake(uri: str, store: Store, *, catalog: str | None, create: bool = Fal
         raise LakeError(
             f"the lake at '{uri}' has format {identity['format']}, this shotlog knows {FORMAT}: upgrade shotlog"
         )
-    place = catalog_of(identity["catalog"], uri, identity["lake_id"], catalog)
-    if not place.is_there():
-        raise LakeError(place.missing(uri, identity["lake_id"]))
+    place = _at_hand(identity, uri, store, catalog, read_only=read_only)
     con = connect(uri, store, place, read_only=read_only)
     newest = patiently(newest_identity)(con)
     _compare(newest, identity["lake_id"], place)
@@ -122,6 +131,20 @@ def open_lake(uri: str, store: Store, *, catalog: str | None, create: bool = Fal
     if not read_only and not is_up_to_date(newest):
         _upgrade(lake)
     return lake
+
+
+def _at_hand(identity: dict[str, Any], uri: str, store: Store, setting: str | None, *, read_only: bool) -> Catalog:
+    """The lake's catalog, or who only reads the newest frozen one where that isn't at hand. Raises LakeError."""
+    kind, lake_id = identity["catalog"], identity["lake_id"]
+    try:
+        place = catalog_of(kind, uri, lake_id, setting)
+        if place.is_there():
+            return place
+        raise LakeError(place.missing(uri, lake_id))
+    except LakeError:
+        if read_only and (frozen := frozen_catalogs(uri, store)):
+            return FrozenCatalog(frozen[-1])
+        raise
 
 
 def catalog_of(kind: str, uri: str, lake_id: str, setting: str | None) -> Catalog:
@@ -221,10 +244,7 @@ def _finished_id(uri: str, store: Store, catalog: Catalog) -> str | None:
     """The id in a catalog that has lost its lake.json, or never got one; None where its maker died earlier."""
     con = connect(uri, store, catalog, read_only=True)
     try:
-        row = con.execute("SELECT lake_id FROM log.identity LIMIT 1").fetchone()
-        return str(row[0]) if row else None
-    except duckdb.CatalogException:
-        return None
+        return newest_identity(con).get("lake_id")
     finally:
         con.close()
 

@@ -21,7 +21,9 @@ def connect(uri: str, store: Store, catalog: Catalog, *, read_only: bool) -> duc
         con.execute("SET threads = 1")  # DuckLake's dozen small queries behind each statement take half the time
     if "://" in uri:
         store.prepare(con)
-    options = f"DATA_PATH {_quote(uri.rstrip('/') + '/data/')}, OVERRIDE_DATA_PATH true"
+    # No rows in the catalog itself: when they are moved into files, a reader of a SQLite catalog in the middle of a
+    # transaction misses them. A commit takes as long either way.
+    options = f"DATA_PATH {_quote(uri.rstrip('/') + '/data/')}, OVERRIDE_DATA_PATH true, DATA_INLINING_ROW_LIMIT 0"
     try:
         patiently(catalog.attach)(con, "lake", plain=False, options=f"{options}{', READ_ONLY' if read_only else ''}")
     except duckdb.Error as error:

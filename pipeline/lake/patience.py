@@ -15,6 +15,7 @@ _AWAY = (
     "server closed the connection",
     "terminating connection",
     "no connection to the server",
+    "current transaction is aborted",
     *(f'failed to execute query "{word}' for word in ("begin", "commit", "rollback")),
 )
 """Postgres is being restarted, or was in the middle of a commit: whether that was done the work itself looks up."""

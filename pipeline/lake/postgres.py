@@ -99,12 +99,21 @@ class PostgresCatalog:
         with self._lent() as session, session.transaction():
             session.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(copy))
             session.execute(sql.SQL("CREATE SCHEMA {}").format(copy))
-            tables = session.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [self.schema])
-            for (table,) in tables.fetchall():
+            for table in self._tables(session):
                 one = sql.Identifier(table)
                 words = sql.SQL("CREATE TABLE {}.{} AS TABLE {}.{}")
                 session.execute(words.format(copy, one, sql.Identifier(self.schema), one))
         return f"schema {copy.as_string()}"
+
+    def wipe(self) -> None:
+        with self._lent() as session:
+            for table in self._tables(session):
+                words = sql.SQL("VACUUM (FULL) {}.{}")
+                session.execute(words.format(sql.Identifier(self.schema), sql.Identifier(table)))
+
+    def _tables(self, session: psycopg.Connection) -> list[str]:
+        found = session.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [self.schema])
+        return [row[0] for row in found.fetchall()]
 
     def missing(self, lake_uri: str, lake_id: str) -> str:
         return (

@@ -95,6 +95,11 @@ class SqliteCatalog:
             plain.backup(other)
         return str(copy)
 
+    def wipe(self) -> None:
+        with closing(sqlite3.connect(self.path, timeout=60)) as plain:
+            plain.execute("VACUUM")
+            plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def missing(self, lake_uri: str, lake_id: str) -> str:
         if "://" not in lake_uri:
             return f"the lake at '{lake_uri}' has lost its catalog: restore '{self.path.name}' from a backup"

@@ -6,6 +6,7 @@ null in the rows that were there, but for `uri`, which is filled in. All of it r
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,13 +18,25 @@ from pipeline.lake.views import views, views_version
 
 
 def newest_identity(con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """What the catalog says of itself, by column; {} for one that isn't a lake's."""
-    try:
-        found = con.execute("FROM log.identity ORDER BY written_at DESC LIMIT 1")
-    except duckdb.CatalogException:
+    """What the catalog says of itself, by column; {} for one that isn't a lake's.
+
+    It is in the table's comment, which is in the catalog: the rows are among the data, where another lake has others.
+    """
+    told = con.execute(_COMMENT).fetchone()
+    if told is None:
         return {}
+    if told[0]:
+        return dict(json.loads(told[0]))
+    found = con.execute("FROM log.identity ORDER BY written_at DESC LIMIT 1")  # before format 5
     names = [column[0] for column in found.description or ()]
     return dict(zip(names, found.fetchone() or (), strict=False))
+
+
+_COMMENT = """
+SELECT comment
+FROM duckdb_tables()
+WHERE database_name = current_database() AND schema_name = 'log' AND table_name = 'identity'
+"""
 
 
 def is_up_to_date(identity: dict[str, Any]) -> bool:
@@ -46,6 +59,8 @@ def bring_up_to_date(con: duckdb.DuckDBPyConnection, lake_id: str) -> None:
         con.execute(f"CREATE OR REPLACE VIEW main.{name} AS {select}")
     row = [lake_id, FORMAT, views_version(), datetime.now(UTC)]
     con.execute("INSERT INTO log.identity (lake_id, format, views, written_at) VALUES (?, ?, ?, ?)", row)
+    told = json.dumps({"lake_id": lake_id, "format": FORMAT, "views": views_version()})
+    con.execute(f"COMMENT ON TABLE log.identity IS '{told}'")
 
 
 def columns(con: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:

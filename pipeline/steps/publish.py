@@ -7,6 +7,7 @@ from typing import Any
 from pipeline.errors import LakeError, MediaError, ShotlogError
 from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
+from pipeline.lake.freeze import publish
 from pipeline.steps.plan import clear_done
 from pipeline.steps.refusals import Refusals
 from pipeline.steps.spending import had_to_stop
@@ -21,7 +22,10 @@ DONE = ("ok", "partial", "failed", "skipped", "inherited", "frames")
 
 def publish_run(request: dict[str, Any], run_id: str) -> dict[str, Any]:
     """Record the end of a run and return its summary; see `end_run`. Raises LakeError where batches are missing."""
-    summary = end_run(Workplace.of(request).lake(read_only=False), run_id)
+    work = Workplace.of(request)
+    lake = work.lake(read_only=False)
+    summary = end_run(lake, run_id)
+    freeze(work, lake, run_id)
     if summary["state"] not in ("finished", "stopped"):
         raise LakeError(
             f"run {run_id} is {summary['state']}: what its other batches found is in the lake; clear the failed tasks, "
@@ -60,6 +64,20 @@ def end_run(
     if state == "finished":
         clear_done(lake, run_id)
     return run_summary(lake, run_id)
+
+
+def freeze(work: Workplace, lake: Lake, run_id: str) -> None:
+    """Publish a frozen catalog where that is wished and the run has changed what the views show."""
+    wished = work.settings.freeze
+    if wished == "on" or (wished == "auto" and "://" in lake.uri):
+        changed = lake.con.execute(_CHANGED, [run_id]).fetchone()
+        if changed and changed[0]:
+            publish(lake)
+
+
+_CHANGED = """
+SELECT (SELECT count(*) FROM log.batches WHERE run_id = $1) + (SELECT count(*) FROM log.sightings WHERE run_id = $1)
+"""
 
 
 def _is_cancelled(lake: Lake, run_id: str) -> bool:

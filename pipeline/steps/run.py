@@ -11,7 +11,7 @@ from pipeline.model import MediaTags
 from pipeline.steps.decoders import Decoders
 from pipeline.steps.listing import begin_run, check_sources, make_run_id, write_listing
 from pipeline.steps.plan import commit_finished, plan, read_batch
-from pipeline.steps.publish import end_run
+from pipeline.steps.publish import end_run, freeze
 from pipeline.steps.spending import budget_of, open_purse
 from pipeline.steps.tag import desk_of, entered, look_at
 from pipeline.steps.workplace import Workplace
@@ -63,7 +63,9 @@ def tag(request: dict[str, Any], watch: Watcher) -> dict[str, Any]:
             with suppress(Exception):  # what stopped the run may also hinder this, and matters more
                 end_run(lake, run_id, error=error)
             raise
-        return end_run(lake, run_id)
+        summary = end_run(lake, run_id)
+        freeze(work, lake, run_id)
+        return summary
 
 
 def _tag_batches(

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 import pipeline
+from pipeline.lake.connection import open_duckdb
 from pipeline.lake.tables import FORMAT, TABLES
 from pipeline.steps.listing import list_media
 from pipeline.steps.plan import plan_batches
 from pipeline.steps.tag import tag_batch
+from pipeline.store import open_store
 from tests.contract.shelves import Files, serving
 from tests.integration.doors import fill, shotlog, upload
 from tests.media import media
@@ -58,10 +60,32 @@ def test_a_lake_on_s3_finds_its_catalog_again_and_a_rerun_adds_nothing(first, s3
     assert not [key for key in keys(s3, bucket) if key.startswith("lake/work/")]
 
 
+@pytest.mark.usefixtures("first")
+def test_a_second_machine_reads_by_the_frozen_catalog_beside_the_data(s3, bucket, tmp_path):
+    before, lake = keys(s3, bucket), ["--lake", f"s3://{bucket}/lake", "--format", "json"]
+    asked = shotlog("sql", "SELECT sum(frames) AS frames FROM media", *lake, cwd=tmp_path, **s3.env)
+    assert json.loads(asked.stdout) == [{"frames": 3}], asked.stderr
+    plan = json.loads(shotlog("plan", f"s3://{bucket}/archive/", *lake, *NULL[:2], cwd=tmp_path, **s3.env).stdout)
+    assert (plan["unchanged"], plan["new"]) == (2, 0)
+    assert keys(s3, bucket) == before
+    assert not list(tmp_path.rglob("*.sqlite"))
+
+
+@pytest.mark.usefixtures("first")
+def test_whoever_may_only_read_the_bucket_attaches_the_frozen_catalog(s3, bucket, monkeypatch):
+    for name, value in s3.env.items():
+        monkeypatch.setenv(name, value)
+    told = json.loads(s3.client().get_object(Bucket=bucket, Key="lake/frozen/latest.json")["Body"].read())
+    with open_duckdb() as con:
+        open_store(f"s3://{bucket}").prepare(con)
+        con.execute(told["attach"])
+        assert con.execute("SELECT count(*) FROM lake.media").fetchall() == [(2,)]
+
+
 @pytest.mark.parametrize(
     "command",
-    [["tag", "s3://lakes/archive/"], ["tag", "s3://lakes/archive/", "--retag"], ["sql", "archive"], ["runs"]],
-    ids=["write", "retag", "read", "list"],
+    [["tag", "s3://lakes/archive/"], ["tag", "s3://lakes/archive/", "--retag"], ["maintain"]],
+    ids=["write", "retag", "maintain"],
 )
 @pytest.mark.usefixtures("first")
 def test_a_second_machine_is_told_how_to_reach_the_catalog(command, s3, bucket, tmp_path):

@@ -1,0 +1,118 @@
+"""Remove every trace of a media object: rows, history, the files that held them, and the copies of the catalog.
+
+The exception to the grace (DESIGN.md §5.6): what is forgotten is gone at once, and readers attach anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import duckdb
+
+from pipeline.lake.catalog import Lake, plainly
+from pipeline.lake.freeze import publish
+from pipeline.lake.frozen import frozen_catalogs
+from pipeline.lake.inherit import DETAILS
+from pipeline.lake.retention import delete
+from pipeline.lake.tables import TABLES
+
+_BY_MEDIA = tuple(name for name, schema in TABLES.items() if "media_id" in schema.names and name not in DETAILS)
+
+
+def find(con: duckdb.DuckDBPyConnection, named: Sequence[str]) -> dict[str, str]:
+    """media_id → URI of the media that are named so, by URI or by media_id, in any time."""
+    query = """
+        SELECT DISTINCT media_id, uri
+        FROM (SELECT media_id, uri FROM log.taggings UNION ALL SELECT media_id, uri FROM log.sightings)
+        WHERE uri IN (SELECT unnest($1)) OR media_id IN (SELECT unnest($1))
+    """
+    return dict(con.execute(query, [list(named)]).fetchall())
+
+
+def forget(lake: Lake, media: dict[str, str]) -> dict[str, int]:
+    """Forget these media (media_id → URI). Returns how many rows, files and frozen catalogs went."""
+    texts = [*media, *media.values()]
+    rows = lake.transaction(lambda con: _delete_rows(con, media))
+    with lake.catalog.turn():
+        con = lake.con
+        con.execute("CALL ducklake_flush_inlined_data('lake')")
+        con.execute("CALL ducklake_rewrite_data_files('lake', delete_threshold => 0.0)")
+        # what the past names goes with it, but only the files that hold what is forgotten: others are in their grace
+        con.execute("CALL ducklake_expire_snapshots('lake', older_than => now() + INTERVAL 1 HOUR)")
+        held = traces(lake, media)
+        with plainly(lake):
+            _let_go(con, held)
+            _scrub(con, texts)
+        lake.catalog.wipe()
+    frozen = [one.uri for one in frozen_catalogs(lake.uri, lake.store)]
+    if frozen:
+        newest = publish(lake)
+        for uri in frozen:
+            if uri != newest:
+                lake.store.delete(uri)
+    for uri in held:
+        lake.store.delete(uri)
+    return {"media": len(media), "rows": rows, "files": len(held), "frozen_catalogs": len(frozen)}
+
+
+def traces(lake: Lake, media: dict[str, str]) -> list[str]:
+    """Data files, of all there are, that hold a row of these media, whether a catalog still names them or not.
+
+    After `forget`: the proof that nothing is left.
+    """
+    found = []
+    for name, where in _TRACES.items():
+        folder = f"{lake.uri.rstrip('/')}/data/log/{name}"
+        files = [uri for uri in lake.store.names(folder) if uri.endswith(".parquet")]
+        if files:
+            query = (
+                f"SELECT DISTINCT filename FROM read_parquet($1, filename = true, union_by_name = true) WHERE {where}"
+            )
+            asked = [files, list(media.values() if name in _NAMING else media)]
+            found += [row[0] for row in lake.con.execute(query, asked).fetchall()]
+    return found
+
+
+_NAMING = {
+    "runs": "EXISTS (FROM (SELECT unnest($2) AS uri) WHERE list_contains(sources, uri) OR contains(request, uri))",
+    "run_events": "EXISTS (FROM (SELECT unnest($2) AS uri) WHERE contains(detail, uri))",
+}
+"""Tables that may name an object by its URI alone: a run that had it as its source, or couldn't list it."""
+
+_TRACES = {**dict.fromkeys((*DETAILS, *_BY_MEDIA), "media_id IN (SELECT unnest($2))"), **_NAMING}
+
+
+def _delete_rows(con: duckdb.DuckDBPyConnection, media: dict[str, str]) -> int:
+    con.execute("CREATE OR REPLACE TEMP TABLE forgotten AS SELECT unnest($1::VARCHAR[]) AS media_id", [list(media)])
+    rows = delete(con, "media_id IN (FROM forgotten)")
+    for name in _BY_MEDIA:
+        if name != "hidden":
+            con.execute(f"DELETE FROM log.{name} WHERE media_id IN (FROM forgotten)")
+    for uri in media.values():  # a run may have it as its source
+        con.execute(
+            "UPDATE log.runs SET sources = list_transform(sources, lambda s: if(s = $1, '(forgotten)', s)), "
+            "request = replace(request, $1, '(forgotten)') WHERE list_contains(sources, $1) OR contains(request, $1)",
+            [uri],
+        )
+        con.execute(
+            "UPDATE log.run_events SET detail = replace(detail, $1, '(forgotten)') WHERE contains(detail, $1)", [uri]
+        )
+    return rows
+
+
+def _let_go(con: duckdb.DuckDBPyConnection, held: Sequence[str]) -> None:
+    """Take files that are to go out of the list of those that maintenance is to remove."""
+    names = [uri.rpartition("/")[2] for uri in held]
+    con.execute(
+        "DELETE FROM plain.ducklake_files_scheduled_for_deletion WHERE list_contains($1, parse_filename(path))", [names]
+    )
+
+
+def _scrub(con: duckdb.DuckDBPyConnection, texts: Sequence[str]) -> None:
+    """Statistics keep the least and the greatest value of a column: no value does as well, only slower."""
+    for table in ("ducklake_table_column_stats", "ducklake_file_column_stats"):
+        for column in ("min_value", "max_value"):
+            con.execute(
+                f"UPDATE plain.{table} SET min_value = NULL, max_value = NULL WHERE list_contains($1, {column})",
+                [list(texts)],
+            )

@@ -1,0 +1,47 @@
+"""Forget media: no row, no picture, no history and no copy of the catalog tells of them any more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
+
+from pipeline.errors import LakeError
+from pipeline.lake import forget as forgetting
+from pipeline.lake.catalog import Lake
+from pipeline.steps.workplace import Workplace
+from pipeline.store import resolve_uri
+from pipeline.uris import stored_uri
+
+
+def forget(request: dict[str, Any], named: Sequence[str]) -> dict[str, Any]:
+    """Forget the media of these URIs or media_ids. Copies that inherited from them keep the rows that are their own.
+
+    Waits for runs that go on. Returns counts (media, rows, files, frozen_catalogs) and `unknown`: names of nothing.
+    Raises LakeError where a data file still holds a row of them, as one about to be committed may: ask again.
+    """
+    work = Workplace.of(request)
+    with closing(work.lake(read_only=False)) as lake, lake.at_work(alone=True):
+        media = forgetting.find(lake.con, [*named, *(stored_uri(resolve_uri(name)) for name in named)])
+        unknown = [name for name in named if not {name, stored_uri(resolve_uri(name))} & {*media, *media.values()}]
+        report: dict[str, Any] = {"media": 0, "rows": 0, "files": 0, "frozen_catalogs": 0}
+        if media:
+            _clear_work(lake, media)
+            report = forgetting.forget(lake, media)
+            if left := forgetting.traces(lake, media):
+                raise LakeError(f"{len(left)} data files still hold rows of what is to be forgotten: run it again")
+        return {**report, "unknown": unknown}
+
+
+def _clear_work(lake: Lake, media: dict[str, str]) -> None:
+    """Remove what runs keep of them that haven't committed: journals, and plans and listings, which are made anew."""
+    texts = [text.encode() for text in (*media, *media.values())]
+    for uri in list(lake.store.names(lake.work_uri("").rstrip("/"))):
+        data = lake.store.read(uri) or b""
+        if uri.endswith(".parquet"):
+            query = "SELECT count(*) FROM read_parquet($1) WHERE media_id IN (SELECT unnest($2))"
+            found = lake.con.execute(query, [uri, list(media)]).fetchone() != (0,)
+        else:
+            found = any(text in data for text in texts)
+        if found:
+            lake.store.delete(uri)

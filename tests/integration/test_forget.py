@@ -1,0 +1,129 @@
+"""What is forgotten is gone: from rows, history, old files, journals, copies of the catalog. What inherited stays."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import pipeline
+from pipeline.lake import freeze
+from pipeline.lake.catalog import open_lake
+from pipeline.store import open_store
+from tests.integration.doors import ask, fill, rows, shotlog, tag
+
+SECRET = "interview-with-a-witness.mp4"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def catalog(request, monkeypatch):
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres").url
+        monkeypatch.setenv("SHOTLOG_CATALOG", url)
+        return url
+    return None
+
+
+def opened(lake, catalog):
+    return open_lake(str(lake), open_store(str(lake)), catalog=catalog, read_only=False)
+
+
+def forget(lake, *named, catalog=None):
+    environment = {"SHOTLOG_CATALOG": catalog} if catalog else {}
+    arguments = ["forget", *named, "--lake", str(lake), "--yes", "--format", "json"]
+    done = shotlog(*arguments, cwd=lake.parent, **environment)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+def everything(lake, catalog):
+    """Every byte that the lake keeps, by where it is."""
+    found = {str(path): path.read_bytes() for path in lake.rglob("*") if path.is_file()}
+    if catalog:
+        import psycopg
+
+        with opened(lake, catalog).con as con, psycopg.connect(catalog) as session:
+            schema = ask(lake, "SELECT lake_id FROM log.identity LIMIT 1")[0][0]
+            con.close()
+            tables = session.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [f"shotlog_{schema}"])
+            for (name,) in tables.fetchall():
+                found[name] = str(session.execute(f'SELECT * FROM "shotlog_{schema}"."{name}"').fetchall()).encode()
+    return found
+
+
+def test_every_trace_goes_and_everything_else_stays(catalog, tmp_path):
+    archive = fill(tmp_path / "in", f"{SECRET}=cfr.mp4", "vfr.mkv", "still.webp")
+    lake, secret = tmp_path / "lake", tmp_path / "in" / SECRET
+    tag(lake, archive, tagger="builtin")
+    tag(lake, archive, tagger="builtin", max_frames=1, retag=True)
+    tag(lake, secret, archive, tagger="builtin", max_frames=1)  # a source of its own: the run's row names it
+    with opened(lake, catalog).con:
+        pass
+    handle = opened(lake, catalog)
+    old = freeze.publish(handle)
+    handle.close()
+    with pipeline.connect(str(lake)) as con:
+        ((media_id,),) = con.execute("SELECT media_id FROM media WHERE uri = ?", [str(secret)]).fetchall()
+    others = "SELECT * FROM media WHERE uri NOT LIKE '%witness%' ORDER BY uri"
+    before = ask(lake, others)
+    assert any(SECRET.encode() in data for data in everything(lake, catalog).values())
+
+    report, said = forget(lake, str(secret), catalog=catalog)
+    assert (report["media"], report["unknown"], report["frozen_catalogs"]) == (1, [], 1)
+    assert report["rows"] > 10
+    assert "no data file holds a row of them" in said
+    assert "the older ones are gone" in said
+    assert not Path(old).exists()
+    left = everything(lake, catalog)
+    assert [name for name, data in left.items() if SECRET.encode() in data or media_id.encode() in data] == []
+    assert ask(lake, others) == before
+    assert ask(lake, "SELECT count(*) FROM log.taggings WHERE uri LIKE '%witness%'") == [(0,)]
+    assert ask(lake, "SELECT count(*) FROM log.sightings WHERE uri LIKE '%witness%'") == [(0,)]
+    (newest,) = (path for path in (lake / "frozen").glob("*.duckdb"))
+    assert SECRET.encode() not in newest.read_bytes()
+    # the object itself is still there, so the next run finds it new
+    assert tag(lake, archive, tagger="builtin", max_frames=1)["new"] == 1
+
+
+def test_a_copy_keeps_what_it_inherited(tmp_path):
+    archive, lake = fill(tmp_path / "in", f"{SECRET}=cfr.mp4"), tmp_path / "lake"
+    tag(lake, archive, tagger="builtin")
+    fill(archive, "copy.mp4=cfr.mp4")
+    tag(lake, archive, tagger="builtin")
+    before = ask(lake, "SELECT count(*) FROM timestamps WHERE uri LIKE '%/copy.mp4'")
+    assert before == [(2,)]
+    forget(lake, str(archive / SECRET))
+    assert ask(lake, "SELECT count(*) FROM timestamps WHERE uri LIKE '%/copy.mp4'") == before
+    assert ask(lake, "SELECT count(*) FROM media") == [(1,)]
+
+
+def test_a_name_of_nothing_is_said_and_nothing_is_done(tmp_path):
+    archive, lake = fill(tmp_path / "in", "cfr.mp4"), tmp_path / "lake"
+    tag(lake, archive)
+    before = rows(lake)
+    report, said = forget(lake, "s3://elsewhere/a.mp4")
+    assert (report["media"], report["unknown"]) == (0, ["s3://elsewhere/a.mp4"])
+    assert "nothing in this lake is called s3://elsewhere/a.mp4" in said
+    assert rows(lake) == before
+
+
+def test_nobody_is_forgotten_unasked(tmp_path):
+    archive = fill(tmp_path / "in", "cfr.mp4")
+    tag(tmp_path / "lake", archive)
+    done = shotlog("forget", str(archive / "cfr.mp4"), "--lake", "lake", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "add --yes where nobody can be asked" in done.stderr
+    assert ask(tmp_path / "lake", "SELECT count(*) FROM media") == [(1,)]
+
+
+def test_journals_of_runs_that_died_are_cleared_of_it(tmp_path):
+    archive, lake = fill(tmp_path / "in", f"{SECRET}=cfr.mp4", "vfr.mkv"), tmp_path / "lake"
+    tag(lake, archive)
+    for part, text in {
+        "journal/x.json": str(archive / SECRET),
+        "batches/000000.json": f'"{archive / SECRET}"',
+        "journal/y.json": "another.mp4",
+    }.items():
+        (lake / "work" / "dead" / part).parent.mkdir(parents=True, exist_ok=True)
+        (lake / "work" / "dead" / part).write_text(text)
+    forget(lake, str(archive / SECRET))
+    assert [path.name for path in (lake / "work").rglob("*.json")] == ["y.json"]

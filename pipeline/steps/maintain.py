@@ -16,7 +16,7 @@ def maintain(request: dict[str, Any], watch: Watch) -> dict[str, int]:
     """Do all upkeep that is due; with `dry_run` only say how much it is. Counts: see lake.maintenance.maintain."""
     work = Workplace.of(request)
     settings = work.settings
-    with closing(work.lake(read_only=settings.dry_run)) as lake:
+    with closing(work.lake(read_only=False)) as lake:
         return maintenance.maintain(
             lake,
             retention=Retention(

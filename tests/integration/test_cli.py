@@ -16,7 +16,7 @@ from demo.services import wait_until
 from tests.integration.doors import SHOTLOG, ask, environment, fill, rows, shotlog, tag
 
 SUMMARY = ("run_id", "listed", "new", "changed", "gone", "unchanged", "ok", "partial", "failed", "skipped", "frames")
-VERBS = ["ask", "keys", "models", "runs", "serve", "sql", "tag", "webhooks"]
+VERBS = ["ask", "forget", "keys", "maintain", "models", "plan", "runs", "serve", "sql", "tag", "webhooks"]
 GROUPS = {"keys": ["create", "list", "revoke"], "webhooks": ["list", "retry", "test"]}
 MANY = 100
 """Media of the runs that are interrupted or waited for: enough to be in the middle when a quarter is done."""

@@ -21,7 +21,8 @@ from pipeline.uris import media_id
 @dataclass(frozen=True)
 class Wish:
     """What this run is asked to do beyond new and changed objects. decoders: 'name version' of each installed. exact:
-    whether a source that doesn't end in / is one object."""
+    whether a source that doesn't end in / is one object. inherit: whether the bytes alone decide the answer, so that
+    copies take over what was found in the other."""
 
     recipe: Recipe
     sources: tuple[str, ...]
@@ -30,6 +31,7 @@ class Wish:
     retry_failed: bool = False
     limit: int | None = None
     exact: bool = False
+    inherit: bool = True
 
     @property
     def scopes(self) -> list[dict[str, str | None]]:
@@ -72,7 +74,7 @@ def compare(con: duckdb.DuckDBPyConnection, listing: str, wish: Wish) -> dict[st
             "(SELECT media_id FROM compared WHERE todo ORDER BY unfinished, uri LIMIT ?)",
             [wish.limit],
         )
-    con.execute(_COPIES, {"recipe": wish.recipe.recipe_id})
+    con.execute(_COPIES, {"recipe": wish.recipe.recipe_id, "inherit": wish.inherit})
     con.execute(_GONE, {"scopes": wish.scopes})
     counts = con.execute(_COUNT).fetchone() or ()
     return dict(zip(_COUNTS, counts, strict=True))
@@ -159,7 +161,7 @@ CREATE OR REPLACE TEMP TABLE copies AS
 WITH undone AS (
     SELECT *, starts_with(uri, 's3://') AND regexp_full_match(etag, '[0-9a-f]{32}') AS is_hashed
     FROM compared
-    WHERE todo AND take_over IS NULL AND size_bytes > 0
+    WHERE todo AND take_over IS NULL AND size_bytes > 0 AND $inherit
 ),
 
 good AS (

@@ -74,7 +74,7 @@ def forecast(request: dict[str, Any], watch: Callable[[int], None] | None = None
             lambda name, data: void((parts / name).write_bytes(data)),
             watch,
         )
-        counts = compare(con, str(parts / "*.parquet"), wish_of(work, work.recipe(tagger)))
+        counts = compare(con, str(parts / "*.parquet"), wish_of(work, tagger))
         found = foresee(con, work, tagger, work.settings.forecast_sample)
     failed_before = counts.pop("retried") + counts.pop("waiting")
     return {**counts, "failed_before": failed_before, **found.as_json()}

@@ -67,7 +67,7 @@ def plan(
     tagger = work.tagger()
     recipe, video_frames = work.recipe(tagger), most_frames(work, tagger)
     refused = {refusal.number for refusal in Refusals(lake, run_id).kept()} if work.settings.callers_urls else set()
-    wish = wish_of(work, recipe, refused)
+    wish = wish_of(work, tagger, refused)
 
     def hold_against(con: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], int]:
         return compare(con, listing_glob(lake, run_id), wish), writer.batches_of_others(con, run_id)

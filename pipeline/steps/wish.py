@@ -7,7 +7,6 @@ from dataclasses import asdict
 
 from pipeline import decode
 from pipeline.planning.compare import Wish
-from pipeline.recipe import Recipe
 from pipeline.steps.workplace import Workplace
 from pipeline.taggers.base import Tagger
 from pipeline.taggers.budget import frame_budget
@@ -15,17 +14,20 @@ from pipeline.taggers.budget import frame_budget
 _LONGEST_S = 1e9
 
 
-def wish_of(work: Workplace, recipe: Recipe, refused: Set[int] = frozenset()) -> Wish:
+def wish_of(work: Workplace, tagger: Tagger, refused: Set[int] = frozenset()) -> Wish:
     """What the request asks for. refused: numbers of sources that couldn't be listed: nothing of them is gone."""
     settings = work.settings
+    # what the archive says of an object is part of a model's question, and may differ where the bytes don't
+    has_context = tagger.summarises and (settings.context_metadata or settings.context_sidecar)
     return Wish(
-        recipe,
+        work.recipe(tagger),
         tuple(source for number, source in enumerate(work.sources) if number not in refused),
         tuple(decode.installed()),
         retag=settings.retag,
         retry_failed=settings.retry_failed,
         limit=settings.limit,
         exact=settings.callers_urls,
+        inherit=not has_context,
     )
 
 

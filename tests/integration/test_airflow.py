@@ -30,6 +30,9 @@ for task in dag.tasks:
 run = dag.test(logical_date=day, run_after=day)
 looked = [task for task in run.get_task_instances() if task.task_id.startswith("tag_batch") and task.map_index >= 0]
 print(run.state, *sorted(set(task.pool for task in looked)))"""
+UPKEEP = f"""{LOAD}
+run = bag.dags["maintain_lake"].test()
+print(run.state, run.get_task_instance("maintain").xcom_pull(task_ids="maintain")["merged_files"])"""
 MONDAY, TUESDAY = "2026-01-05T00:00:00+00:00", "2026-01-06T00:00:00+00:00"
 
 
@@ -129,6 +132,15 @@ def test_a_model_tags_every_media_object_in_the_pool_its_tagger_wants(
     assert airflow.ask(tokens) == [(True, True)]
     assert airflow.ask("SELECT count(*) = (SELECT count(*) FROM timestamps) FROM rating") == [(True,)]
     assert airflow.ask("SELECT count(*) FROM log.batches WHERE load_s IS NULL") == [(0,)]
+
+
+def test_upkeep_is_a_dag_of_its_own(scheduler):
+    airflow = scheduler(TAGGER="null")
+    assert airflow.run(MONDAY) == "success"
+    before = airflow.ask("SELECT count(*), (SELECT count(*) FROM timestamps) FROM media")
+    state, merged = airflow.python(UPKEEP).split()
+    assert (state, int(merged) > 0) == ("success", True)
+    assert airflow.ask("SELECT count(*), (SELECT count(*) FROM timestamps) FROM media") == before
 
 
 def test_a_dry_run_writes_nothing_and_is_no_failure(scheduler):

@@ -241,6 +241,13 @@ def test_what_may_be_a_copy_is_told_whose(lake, listed):
     assert batch.alike == {media("target.mp4").media_id: {"c" * 64: look.tagging_id}}
 
 
+def test_where_more_than_the_bytes_decides_nothing_is_a_copy(lake, listed):
+    objects = [of_s3("x.mp4", "2" * 32), of_s3("y.mp4", "2" * 32)]
+    wish = replace(WISH, sources=("s3://b/",), inherit=False)
+    assert compare(lake, listed(objects), wish)["duplicate"] == 0
+    assert copies(lake) == {}
+
+
 @pytest.mark.parametrize("batch_frames", [1, 3, 60])
 def test_a_copy_is_in_the_batch_of_its_original(lake, tmp_path, batch_frames):
     objects = [of_s3(f"many/{number:03}", f"{1000 + number % 40:032x}") for number in range(100)]

@@ -64,7 +64,7 @@ class Catalog(Protocol):
         ...
 
     def wipe(self) -> None:
-        """Overwrite what was deleted in it: databases leave the bytes of deleted rows in place."""
+        """Overwrite what was deleted in it, since databases leave those bytes in place, and remove its backups."""
         ...
 
     def missing(self, lake_uri: str, lake_id: str) -> str:

@@ -110,6 +110,9 @@ class PostgresCatalog:
             for table in self._tables(session):
                 words = sql.SQL("VACUUM (FULL) {}.{}")
                 session.execute(words.format(sql.Identifier(self.schema), sql.Identifier(table)))
+            query = "SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %s)"
+            for (backup,) in session.execute(query, [f"{self.schema}_format_"]).fetchall():
+                session.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(backup)))
 
     def _tables(self, session: psycopg.Connection) -> list[str]:
         found = session.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [self.schema])

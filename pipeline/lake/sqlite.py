@@ -99,6 +99,8 @@ class SqliteCatalog:
         with closing(sqlite3.connect(self.path, timeout=60)) as plain:
             plain.execute("VACUUM")
             plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        for backup in self.path.parent.glob(f"{self.path.name}.format-*"):
+            backup.unlink()
 
     def missing(self, lake_uri: str, lake_id: str) -> str:
         if "://" not in lake_uri:

@@ -311,6 +311,7 @@ def test_a_worker_that_dies_is_started_again(served, http):
     wait_until("its end", lambda: worker.status() == psutil.STATUS_ZOMBIE or None, seconds=60)
     # what comes while its last threads end is told to come again
     wait_until("a new one", lambda: complete(http, asked(picture())).status_code == 200 or None, seconds=120)
+    assert worker.pid not in {process.pid for process in psutil.Process(served.pid).children()}
 
 
 def test_the_worker_ends_with_the_server(tiny_model, tmp_path):

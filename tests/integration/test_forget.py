@@ -1,15 +1,21 @@
 """What is forgotten is gone: from rows, history, old files, journals, copies of the catalog. What inherited stays."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import pipeline
-from pipeline.lake import freeze
+from pipeline.errors import LakeError
+from pipeline.lake import forget as forgetting
+from pipeline.lake import freeze, writer
 from pipeline.lake.catalog import open_lake
+from pipeline.model import MediaObject
+from pipeline.steps.forget import forget as forget_here
 from pipeline.store import open_store
 from tests.integration.doors import ask, fill, rows, shotlog, tag
+from tests.unit.lake.made import tagging
 
 SECRET = "interview-with-a-witness.mp4"
 
@@ -44,9 +50,11 @@ def everything(lake, catalog):
         with opened(lake, catalog).con as con, psycopg.connect(catalog) as session:
             schema = ask(lake, "SELECT lake_id FROM log.identity LIMIT 1")[0][0]
             con.close()
-            tables = session.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [f"shotlog_{schema}"])
-            for (name,) in tables.fetchall():
-                found[name] = str(session.execute(f'SELECT * FROM "shotlog_{schema}"."{name}"').fetchall()).encode()
+            query = "SELECT schemaname, tablename FROM pg_tables WHERE starts_with(schemaname, %s)"
+            for place in session.execute(query, [f"shotlog_{schema}"]).fetchall():
+                found["/".join(place)] = str(
+                    session.execute('SELECT * FROM "{}"."{}"'.format(*place)).fetchall()
+                ).encode()
     return found
 
 
@@ -67,6 +75,9 @@ def test_every_trace_goes_and_everything_else_stays(catalog, tmp_path):
     before = ask(lake, others)
     assert any(SECRET.encode() in data for data in everything(lake, catalog).values())
 
+    handle = opened(lake, catalog)
+    handle.catalog.back_up("format-4")  # as before an upgrade
+    handle.close()
     report, said = forget(lake, str(secret), catalog=catalog)
     assert (report["media"], report["unknown"], report["frozen_catalogs"]) == (1, [], 1)
     assert report["rows"] > 10
@@ -82,6 +93,25 @@ def test_every_trace_goes_and_everything_else_stays(catalog, tmp_path):
     assert SECRET.encode() not in newest.read_bytes()
     # the object itself is still there, so the next run finds it new
     assert tag(lake, archive, tagger="builtin", max_frames=1)["new"] == 1
+
+
+def test_what_is_committed_meanwhile_is_kept_whole_and_the_next_try_gets_it(tmp_path, monkeypatch):
+    archive, lake = fill(tmp_path / "in", f"{SECRET}=cfr.mp4", "vfr.mkv"), tmp_path / "lake"
+    tag(lake, archive)
+    again, traces = replace(tagging(), object=MediaObject(str(archive / SECRET), "1", 1)), forgetting.traces
+
+    def after_a_commit(held, media):
+        monkeypatch.undo()
+        with opened(lake, None).con as con:
+            writer.insert(con, writer._rows([again]))
+        return traces(held, media)
+
+    monkeypatch.setattr(forgetting, "traces", after_a_commit)
+    with pytest.raises(LakeError, match="still hold rows of what is to be forgotten: run it again"):
+        forget_here({"lake": str(lake)}, [str(archive / SECRET)])
+    assert ask(lake, "SELECT count(*) FROM timestamps WHERE uri LIKE '%witness%'") == [(2,)]
+    assert forget_here({"lake": str(lake)}, [str(archive / SECRET)])["media"] == 1
+    assert ask(lake, "SELECT parse_filename(uri) FROM media") == [("vfr.mkv",)]
 
 
 def test_a_copy_keeps_what_it_inherited(tmp_path):

@@ -48,19 +48,20 @@ def test_upkeep_beside_writers_and_readers(kind, request, tmp_path):
                 if different[0] != different[1] or any(bad):
                     wrong.append((different, bad))
 
-    reader = threading.Thread(target=read_on)
+    kept, rounds, reader = timedelta(hours=1), 0, threading.Thread(target=read_on)
     reader.start()
-    with ProcessPoolExecutor(WRITERS, mp_context=multiprocessing.get_context("spawn")) as pool:
-        writing = [pool.submit(commit_on, lake, catalog, number) for number in range(WRITERS)]
-        with closing(opened(lake, catalog, read_only=False)) as mine:
-            kept, rounds = timedelta(hours=1), 0
-            while not all(one.done() for one in writing) or rounds < 2:
-                upkeep(mine, grace=kept, superseded=datetime.now(UTC))
-                rounds += 1
-        for one in writing:
-            one.result()
-    over.set()
-    reader.join()
+    try:
+        with ProcessPoolExecutor(WRITERS, mp_context=multiprocessing.get_context("spawn")) as pool:
+            writing = [pool.submit(commit_on, lake, catalog, number) for number in range(WRITERS)]
+            with closing(opened(lake, catalog, read_only=False)) as mine:
+                while not all(one.done() for one in writing) or rounds < 2:
+                    upkeep(mine, grace=kept, superseded=datetime.now(UTC))
+                    rounds += 1
+            for one in writing:
+                one.result()
+    finally:
+        over.set()
+        reader.join()
     assert wrong == []
     assert len(reads) > 1
     with closing(opened(lake, catalog, read_only=False)) as mine:

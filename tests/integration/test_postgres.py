@@ -102,11 +102,13 @@ def test_four_workers_commit_at_once_while_a_reader_sees_only_whole_batches(post
 
     reader = threading.Thread(target=read_on)
     reader.start()
-    with ProcessPoolExecutor(WORKERS, mp_context=multiprocessing.get_context("spawn")) as pool:
-        done = pool.map(commit_batches, [lake] * WORKERS, [postgres.url] * WORKERS, range(WORKERS))
-        assert sum(done) == WORKERS * BATCHES
-    over.set()
-    reader.join()
+    try:
+        with ProcessPoolExecutor(WORKERS, mp_context=multiprocessing.get_context("spawn")) as pool:
+            done = pool.map(commit_batches, [lake] * WORKERS, [postgres.url] * WORKERS, range(WORKERS))
+            assert sum(done) == WORKERS * BATCHES
+    finally:
+        over.set()
+        reader.join()
     assert wrong == []
     with closing(opened(lake, postgres.url)) as after:
         assert after.con.execute(ONCE).fetchone() == (WORKERS * BATCHES * MEDIA + 1,) * 2

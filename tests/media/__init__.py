@@ -20,7 +20,8 @@ import importlib.util
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 CUTS = {"bikes.mp4": (30, 76, 137, 187, 242), "carphone_pristine.mp4": (), "bigbuckbunny.mp4": ()}
@@ -80,15 +81,26 @@ def real(name: str) -> Path:
 @functools.cache
 def _make(name: str) -> Path:
     path = _folder() / name
-    try:
+    with _as_scheduled():
         MAKERS[name](path)
-    finally:
-        if hasattr(os, "SCHED_OTHER"):
-            # Run as root, the encoder libsvtav1 makes the thread that calls it a real-time one for good. All that the
-            # tests start later would be so too, and keep the rest of the machine from the cores, the disk's own writer
-            # first.
-            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     return path
+
+
+@contextmanager
+def _as_scheduled() -> Iterator[None]:
+    """Leave this thread's scheduling as it was.
+
+    Run as root, the encoder libsvtav1 makes the thread that calls it a real-time one for good. All that the tests start
+    later would be so too, and keep the rest of the machine from the cores, the disk's own writer first.
+    """
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, param)
 
 
 @functools.cache

@@ -34,6 +34,11 @@ def _frame_limit(value: Any) -> Any:
     return None if isinstance(value, str) and value.lower() == "all" else value
 
 
+def _share(value: Any) -> Any:
+    """'1%' is 0.01."""
+    return float(value[:-1]) / 100 if isinstance(value, str) and re.fullmatch(r"[0-9.]+%", value.strip()) else value
+
+
 _SECRET = {"openai_api_key", "openai_base_url", "catalog"}
 """Never shown, not even where they are wrong."""
 
@@ -117,6 +122,9 @@ class Settings(BaseSettings):
         40, ge=0, description="films whose headers are read for a forecast (0: none, past runs must do)"
     )
     retag: bool = Field(False, description="also tag again what was tagged under another recipe (stale)")
+    sample: Annotated[float | None, BeforeValidator(_share)] = Field(
+        None, gt=0, le=1, description="with retag: only this share of what is stale (1%), the same media each time"
+    )
     retry_failed: bool = Field(False, description="also try again what failed for a lasting reason")
     workers: int = Field(
         default_factory=lambda: max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2),
@@ -282,6 +290,7 @@ def form(*names: str) -> dict[str, dict[str, Any]]:
         "max_frames": {**text, "pattern": "^(all|[1-9][0-9]*)?$"},
         "limit": {"type": ["null", "integer"], "minimum": 1},
         "retag": {"type": ["null", "boolean"]},
+        "sample": {**text, "examples": ["1%"]},
         "retry_failed": {"type": ["null", "boolean"]},
         "dry_run": {"type": ["null", "boolean"]},
         "budget": {**text, "examples": ["50 USD", "10 GPU-hours", "1M tokens"]},

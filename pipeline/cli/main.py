@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import keys, upkeep, webhooks
+from pipeline.cli import keys, recipes, upkeep, webhooks
+from pipeline.cli.compare import compare
 from pipeline.cli.options import Format, Lake, chosen_format, given
 from pipeline.cli.output import err, print_answer, print_rows
 from pipeline.cli.serve import serve
@@ -135,7 +136,9 @@ def models(
 
 app.add_typer(keys.app, name="keys")
 app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(recipes.app, name="recipes")
 app.command()(serve)
+app.command()(compare)
 app.command()(upkeep.maintain)
 app.command()(upkeep.forget)
 

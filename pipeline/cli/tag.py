@@ -16,6 +16,7 @@ from pipeline.cli.options import (
     Most,
     Retag,
     Retry,
+    Sample,
     Uris,
     Which,
     Who,
@@ -44,6 +45,7 @@ def tag(
     decoder: Annotated[str | None, typer.Option(help="auto, pyav or decord.")] = None,
     thumbnails: Annotated[bool | None, typer.Option(help="Keep a small picture of every frame looked at.")] = None,
     retag: Retag = None,
+    sample: Sample = None,
     retry_failed: Retry = None,
     dry_run: Annotated[
         bool | None, typer.Option("--dry-run", help="Only say what would be done, as `plan` does.")
@@ -84,6 +86,7 @@ def tag(
         decoder=decoder,
         thumbnails=thumbnails,
         retag=retag,
+        sample=sample,
         retry_failed=retry_failed,
         dry_run=dry_run,
         budget=budget,
@@ -116,6 +119,7 @@ def plan(
     exclude: Exclude = None,
     limit: Limit = None,
     retag: Retag = None,
+    sample: Sample = None,
     retry_failed: Retry = None,
     prices: Annotated[str | None, typer.Option(help="A TOML file of prices and speeds.")] = None,
     form: Format = None,
@@ -143,6 +147,7 @@ def plan(
         exclude=exclude,
         limit=limit,
         retag=retag,
+        sample=sample,
         retry_failed=retry_failed,
         prices=prices,
     )

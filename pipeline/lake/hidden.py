@@ -26,7 +26,7 @@ WITH gone AS (
 looks AS (
     SELECT
         tagging_id, media_id, status IN ('ok', 'partial') AS good, tagged_at, etag,
-        recipe_id IS NOT DISTINCT FROM (SELECT arg_max(recipe_id, chosen_at) FROM log.recipe_choices) AS chosen,
+        recipe_id IS NOT DISTINCT FROM (SELECT arg_max_null(recipe_id, chosen_at) FROM log.recipe_choices) AS chosen,
         first_value(etag) OVER (PARTITION BY media_id ORDER BY tagged_at DESC, tagging_id DESC) AS latest_etag
     FROM log.taggings
     WHERE media_id IN (FROM concerned)

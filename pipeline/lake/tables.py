@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-FORMAT = 5
+FORMAT = 6
 """Version of the tables. A lake of a newer format is refused, one of an older is upgraded when it is written to."""
 
 _STRING, _FLOAT, _INT, _COUNT = pa.string(), pa.float64(), pa.int32(), pa.int64()
@@ -121,6 +121,7 @@ TABLES: dict[str, pa.Schema] = {
         ]
     ),
     "hidden": pa.schema([*_IDENTITY, ("reason", _STRING), ("hidden_at", _TIME)]),
+    "recipe_names": pa.schema([("recipe_id", _STRING), ("name", _STRING), ("named_at", _TIME)]),
     "recipe_choices": pa.schema([("recipe_id", _STRING), ("chosen_at", _TIME)]),
     "recipes": pa.schema([("recipe_id", _STRING), ("tagger", _STRING), ("recipe", _STRING), ("first_used_at", _TIME)]),
     "runs": pa.schema(

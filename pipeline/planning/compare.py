@@ -20,14 +20,18 @@ from pipeline.uris import media_id
 
 @dataclass(frozen=True)
 class Wish:
-    """What this run is asked to do beyond new and changed objects. decoders: 'name version' of each installed. exact:
-    whether a source that doesn't end in / is one object. inherit: whether the bytes alone decide the answer, so that
-    copies take over what was found in the other."""
+    """What this run is asked to do beyond new and changed objects.
+
+    decoders: 'name version' of each installed. sample: of what is stale, only this share. exact: whether a source that
+    doesn't end in / is one object. inherit: whether the bytes alone decide the answer, so that copies take over what
+    was found in the other.
+    """
 
     recipe: Recipe
     sources: tuple[str, ...]
     decoders: tuple[str, ...]
     retag: bool = False
+    sample: float | None = None
     retry_failed: bool = False
     limit: int | None = None
     exact: bool = False
@@ -65,6 +69,7 @@ def compare(con: duckdb.DuckDBPyConnection, listing: str, wish: Wish) -> dict[st
         "kept": kept_codes(),
         "decoders": list(wish.decoders),
         "retag": wish.retag,
+        "share": 1.0 if wish.sample is None else wish.sample,
         "retry": wish.retry_failed,
     }
     con.execute(_COMPARE, parameters)
@@ -145,7 +150,8 @@ SELECT
     media_id, uri, etag, size_bytes, last_modified, kind, state, stale, unfinished,
     CASE WHEN state = 'unchanged' THEN last.duration_s END AS duration_s,
     state <> 'unchanged'
-        OR (stale AND $retag)
+        -- the same ones each time, whatever else is listed
+        OR (stale AND $retag AND hash(media_id) % 1000000 < $share * 1000000)
         OR (unfinished AND (is_passing OR is_redecodable OR NOT is_given_up OR $retry)) AS todo,
     CASE WHEN unfinished AND last.status = 'partial' AND last.recipe_id = $recipe
             AND last.error_code IN (SELECT unnest($kept::VARCHAR[]))

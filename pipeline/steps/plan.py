@@ -13,7 +13,7 @@ import duckdb
 from pydantic import TypeAdapter
 
 from pipeline.errors import LakeError
-from pipeline.lake import hidden, writer
+from pipeline.lake import hidden, recipes, writer
 from pipeline.lake.catalog import Lake
 from pipeline.lake.inherit import inherit
 from pipeline.lake.journal import Entry, Journal
@@ -70,6 +70,8 @@ def plan(
     wish = wish_of(work, tagger, refused)
 
     def hold_against(con: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], int]:
+        if wish.retag and wish.sample:  # both recipes side by side: the views stay as they are
+            recipes.keep_current(con, recipe)
         return compare(con, listing_glob(lake, run_id), wish), writer.batches_of_others(con, run_id)
 
     with lake.on_all_cores() if parts > 1 else nullcontext():

@@ -24,6 +24,7 @@ def wish_of(work: Workplace, tagger: Tagger, refused: Set[int] = frozenset()) ->
         tuple(source for number, source in enumerate(work.sources) if number not in refused),
         tuple(decode.installed()),
         retag=settings.retag,
+        sample=settings.sample,
         retry_failed=settings.retry_failed,
         limit=settings.limit,
         exact=settings.callers_urls,

@@ -16,8 +16,15 @@ from demo.services import wait_until
 from tests.integration.doors import SHOTLOG, ask, environment, fill, rows, shotlog, tag
 
 SUMMARY = ("run_id", "listed", "new", "changed", "gone", "unchanged", "ok", "partial", "failed", "skipped", "frames")
-VERBS = ["ask", "forget", "keys", "maintain", "models", "plan", "runs", "serve", "sql", "tag", "webhooks"]
-GROUPS = {"keys": ["create", "list", "revoke"], "webhooks": ["list", "retry", "test"]}
+VERBS = [
+    *("ask", "compare", "forget", "keys", "maintain", "models", "plan"),
+    *("recipes", "runs", "serve", "sql", "tag", "webhooks"),
+]
+GROUPS = {
+    "keys": ["create", "list", "revoke"],
+    "recipes": ["list", "name", "use"],
+    "webhooks": ["list", "retry", "test"],
+}
 MANY = 100
 """Media of the runs that are interrupted or waited for: enough to be in the middle when a quarter is done."""
 

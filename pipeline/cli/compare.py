@@ -1,0 +1,45 @@
+"""`shotlog compare`: what a change of recipe changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.options import Format, Lake, chosen_format, given
+from pipeline.cli.output import err, print_json, print_rows
+
+
+def compare(
+    first: Annotated[str, typer.Argument(metavar="RECIPE-A", help="A name, or the beginning of an id.")],
+    second: Annotated[str, typer.Argument(metavar="RECIPE-B", help="The one to hold against it.")],
+    lake: Lake = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with examples and their frames here.")] = None,
+    form: Format = None,
+) -> None:
+    """Compare two recipes where both looked at the same moments: how far they agree, what was gained and lost.
+
+    `shotlog recipes list` lists them.
+
+    Examples:
+
+      shotlog compare small-model large-model --lake lake --html compare.html
+
+      shotlog compare 3f2a 91c0 --lake lake --format json
+    """
+    from pipeline.steps.compare import compare as hold_against
+
+    found = hold_against(given(lake=lake), first, second, html)
+    form = chosen_format(form)
+    if form == "json":
+        return print_json({name: getattr(found, name) for name in ("media", "moments", "kinds", "gained", "lost")})
+    err.print(f"{found.moments} moments of {found.media} media that both looked at")
+    columns = ("kind", "both", "only_first", "only_second", "agreement")
+    print_rows(columns, [[kind[column] for column in columns] for kind in found.kinds], form)
+    for word, labels in (("gained", found.gained), ("lost", found.lost)):
+        told = ", ".join(f"{one['label']} ({one['kind']}, {one['moments']})" for one in labels[:10])
+        err.print(f"{word}: {told or 'nothing'}")
+    if html:
+        err.print(f"examples with their frames: {html}")
+    return None

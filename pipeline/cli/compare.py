@@ -12,7 +12,7 @@ from pipeline.cli.output import err, print_json, print_rows
 
 
 def compare(
-    first: Annotated[str, typer.Argument(metavar="RECIPE-A", help="A name, or the beginning of an id.")],
+    first: Annotated[str, typer.Argument(metavar="RECIPE-A", help="A name, the beginning of an id, shown or newest.")],
     second: Annotated[str, typer.Argument(metavar="RECIPE-B", help="The one to hold against it.")],
     lake: Lake = None,
     html: Annotated[Path | None, typer.Option(help="Write a page with examples and their frames here.")] = None,
@@ -20,7 +20,7 @@ def compare(
 ) -> None:
     """Compare two recipes where both looked at the same moments: how far they agree, what was gained and lost.
 
-    `shotlog recipes list` lists them.
+    `shotlog recipes list` lists them; `shown` is the one that most media show, `newest` the one first used last.
 
     Examples:
 

@@ -55,7 +55,7 @@ def sql(
     """Ask the lake in SQL (DuckDB), read-only.
 
     Views: media, timestamps, shots, categories, participants, actions, scene, tags, rating,
-    thumbnails, subtitles, failures, runs.
+    thumbnails, subtitles, tag_changes, failures, runs.
     Named queries: archive, not_safe, people_and_bicycles, screen_time, stale, storyboard, top_labels, what_failed,
     what_is_said.
 

@@ -11,7 +11,7 @@ from pipeline.cli.output import err, print_rows
 
 app = typer.Typer(help="Recipes of a lake: list, name and choose them.", no_args_is_help=True, rich_markup_mode=None)
 
-Which = Annotated[str, typer.Argument(metavar="RECIPE", help="A name, or the beginning of an id.")]
+Which = Annotated[str, typer.Argument(metavar="RECIPE", help="A name, the beginning of an id, shown or newest.")]
 
 
 @app.command("list")
@@ -45,13 +45,13 @@ def name_(
 
 @app.command()
 def use(recipe: Which, lake: Lake = None) -> None:
-    """Let the views prefer a recipe, at once: nothing is looked at again. `latest`: whichever looked last.
+    """Let the views prefer a recipe, at once: nothing is looked at again. `none`: whichever looked last.
 
     Examples:
 
       shotlog recipes use small-model --lake lake
 
-      shotlog recipes use latest --lake lake
+      shotlog recipes use none --lake lake
     """
     from pipeline.steps.recipes import use_recipe
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 import duckdb
@@ -11,8 +12,11 @@ from pipeline.errors import UsageError
 from pipeline.lake import hidden, writer
 from pipeline.recipe import Recipe
 
-LATEST = "latest"
-"""In the place of a recipe: whichever looked last."""
+NONE = "none"
+"""In the place of a recipe to be chosen: whichever looked last."""
+
+SHOWN, NEWEST = "shown", "newest"
+"""In the place of a name: the one that most media show, and the one that was first used last."""
 
 
 def known(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
@@ -54,9 +58,11 @@ ORDER BY first_used_at, recipe_id
 
 
 def find(con: duckdb.DuckDBPyConnection, named: str) -> str:
-    """The recipe_id of a name, or of the beginning of an id. Raises UsageError for none, or several."""
+    """The recipe_id of a name, of the beginning of an id, of SHOWN or NEWEST. Raises UsageError for none or several."""
     recipes = known(con)
     found = [one["recipe_id"] for one in recipes if one["name"] == named]
+    if recipes and not found and named in (SHOWN, NEWEST):
+        found = [max(recipes, key=itemgetter("shown"))["recipe_id"] if named == SHOWN else recipes[-1]["recipe_id"]]
     found = found or [one["recipe_id"] for one in recipes if one["recipe_id"].startswith(named)]
     if len(found) != 1:
         names = ", ".join(f"{one['recipe_id']}{' (' + one['name'] + ')' if one['name'] else ''}" for one in recipes)

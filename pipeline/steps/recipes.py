@@ -26,9 +26,9 @@ def name_recipe(request: dict[str, Any], recipe: str, name: str) -> str:
 
 
 def use_recipe(request: dict[str, Any], recipe: str) -> str | None:
-    """Let the views prefer this recipe, or with `latest` the latest look. Returns its id. Raises as `name_recipe`."""
+    """Let the views prefer this recipe, or with `none` the latest look. Returns its id. Raises as `name_recipe`."""
     with closing(Workplace.of(request).lake(read_only=False)) as lake, lake.at_work(alone=True):
-        recipe_id = None if recipe == recipes.LATEST else recipes.find(lake.con, recipe)
+        recipe_id = None if recipe == recipes.NONE else recipes.find(lake.con, recipe)
         with lake.on_all_cores():
             lake.transaction(lambda con: recipes.choose(con, recipe_id))
         return recipe_id

@@ -43,12 +43,12 @@ def test_a_sample_stands_beside_what_is_there_and_the_whole_follows(tmp_path):
     rest = tag(lake, archive, max_frames=1, retag=True)
     assert rest["ok"] == 60 - sample["ok"]
     assert ask(lake, SHOWN) == [(old, 60)]
-    use(lake, new)
+    use(lake, "newest")
     assert ask(lake, SHOWN) == [(new, 60)]
     assert ask(lake, "SELECT count(*) FROM timestamps") == [(60,)]
     use(lake, old)
     assert ask(lake, "FROM media ORDER BY uri") == before
-    use(lake, "latest")
+    use(lake, "none")
     assert ask(lake, SHOWN) == [(new, 60)]
 
 

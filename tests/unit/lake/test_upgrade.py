@@ -109,6 +109,16 @@ def test_a_reader_that_was_there_before_sees_the_upgrade(folder):
     assert rows(reader, "SELECT count(*), count(reused_from_s) FROM tags") == [(30, 0)]
 
 
+def test_before_an_upgrade_the_catalog_is_backed_up(folder):
+    opened(folder, read_only=False).close()
+    backup = folder / "catalog.sqlite.format-1"
+    assert backup.is_file()
+    place = SqliteCatalog(backup)
+    with connect(str(folder), open_store(str(folder)), place, read_only=True) as con:
+        assert con.execute(IDENTITIES).fetchall() == [(1,)]
+        assert con.execute("SELECT count(*) FROM tags").fetchone() == (30,), "its files are there, too"
+
+
 def test_a_lake_is_upgraded_once(folder):
     for _ in range(2):
         lake = opened(folder, read_only=False)

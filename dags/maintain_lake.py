@@ -9,7 +9,8 @@ from typing import Any
 
 from airflow.sdk import Param, dag, task
 
-from pipeline.settings import asked, form, load_settings
+from pipeline.form import asked, form
+from pipeline.settings import load_settings
 
 KEPT = ("keep_superseded_days", "keep_gone_days", "keep_thumbnails_days", "grace_hours")
 FORM = {name: Param(None, **how) for name, how in form("lake", "dry_run", *KEPT).items()}

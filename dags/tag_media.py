@@ -1,7 +1,6 @@
 """Tags what is new or changed: list → plan → tag each batch, in the pool its tagger wants → publish → tell a webhook.
 
-A batch that fails fails the run, not the others: clear the failed tasks, or leave what is missing to the next run.
-A parameter left empty means what the settings say (README).
+A failed batch fails the run, not the others: clear its task, or leave it to the next run. Empty: as the settings say.
 """
 
 from __future__ import annotations
@@ -13,11 +12,12 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import Asset, Param, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from pipeline.settings import POOLS, asked, form, load_settings
+from pipeline.form import asked, form
+from pipeline.settings import POOLS, load_settings
 
 LAKE = Asset("shotlog_lake")  # updated by every run that is finished: schedule on it what reads the lake
 FORM = {name: Param(None, **how) for name, how in form().items()}
-HOW = {"catchup": False, "max_active_runs": 1, "params": FORM, "default_args": {"retries": 2}, "doc_md": __doc__}
+HOW = {"max_active_runs": 1, "params": FORM, "default_args": {"retries": 2}, "doc_md": __doc__}
 
 
 @task
@@ -37,15 +37,15 @@ def plan_batches(lake_run: str, params: dict[str, Any] | None = None) -> dict[st
 
 
 @task
-def batches_for(pool: str, planned: dict[str, Any]) -> list[str]:
-    return planned["batches"] if planned.get("pool", POOLS[0]) == pool else []
+def batches_for(pool: str, planned: dict[str, Any]) -> list[dict[str, str]]:
+    return planned["tasks"] if planned["pool"] == pool else []
 
 
-@task(map_index_template="batch {{ task.op_kwargs['batch_id'] }}")
-def tag_batch(lake_run: str, batch_id: str, params: dict[str, Any] | None = None) -> dict[str, int]:
+@task(map_index_template="{{ task.op_kwargs['batch']['label'] }}")
+def tag_batch(lake_run: str, batch: dict[str, str], params: dict[str, Any] | None = None) -> dict[str, int]:
     from pipeline.steps import tag
 
-    return tag.tag_batch(asked(params), lake_run, batch_id)
+    return tag.tag_batch(asked(params), lake_run, batch["batch_id"])
 
 
 @task(outlets=[LAKE], retries=0)
@@ -68,9 +68,9 @@ def tag_media() -> None:
     # a teardown runs though batches failed or there were none; it fails where one is missing, and the run with it
     published = publish_run(lake_run).as_teardown(setups=planned, on_failure_fail_dagrun=True)
     for pool in POOLS:  # a model that fills a GPU isn't loaded twice on it
-        batch_ids = batches_for.override(task_id=f"batches_for_{pool}")(pool, planned)
+        batches = batches_for.override(task_id=f"batches_for_{pool}")(pool, planned)
         look = tag_batch.override(task_id=f"tag_batch_in_{pool}", pool=pool)
-        look.partial(lake_run=lake_run).expand(batch_id=batch_ids) >> published
+        look.partial(lake_run=lake_run).expand(batch=batches) >> published
     what = {"run": "{{ run_id }}", "lake": "{{ params.lake or '' }}", "webhook": "{{ params.webhook or '' }}"}
     tell = TriggerDagRunOperator(task_id="tell", trigger_dag_id="tell_webhook", conf=what, pre_execute=if_asked)
     published >> tell.as_teardown()  # one too, so that a run that failed is told of, and stays failed

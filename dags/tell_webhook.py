@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.sdk import Param, dag, task
 
-from pipeline.settings import asked, form
+from pipeline.form import asked, form
 
 PARAMS = {name: Param(None, **form()[name]) for name in ("lake", "webhook")}
 

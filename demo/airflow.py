@@ -8,7 +8,7 @@ import secrets
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from demo.services import Service, ServiceError, answers, free_ports, last_lines, plain_environment, running, wait_until
-from pipeline.settings import GPU_POOL
+from pipeline.settings import BACKFILL_POOL, GPU_POOL
 
 DAGS = Path(__file__).resolve().parent.parent / "dags"
 
@@ -41,6 +41,7 @@ class Airflow:
     url: str
     logs: Path
     services: tuple[Service, ...]
+    env: dict[str, str]
 
     def make_pool(self, name: str, slots: int) -> None:
         self._call("POST", "pools", {"name": name, "slots": slots})
@@ -49,6 +50,17 @@ class Airflow:
         """Start a run now; returns its run_id."""
         run = self._call("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
         return str(run["dag_run_id"])
+
+    def states(self, dag_id: str) -> list[str]:
+        """Of all its runs. Raises ServiceError where a component has died."""
+        for service in self.services:
+            service.check()
+        return [str(run["state"]) for run in self._call("GET", f"dags/{dag_id}/dagRuns")["dag_runs"]]
+
+    def labels(self, dag_id: str, task_id: str) -> list[str]:
+        """What the mapped tasks of all its runs are called."""
+        tasks = self._call("GET", f"dags/{dag_id}/dagRuns/~/taskInstances?limit=1000")["task_instances"]
+        return [str(task["rendered_map_index"]) for task in tasks if task["task_id"] == task_id]
 
     def state(self, dag_id: str, run_id: str) -> str:
         """queued, running, success or failed. Raises ServiceError where a component has died."""
@@ -98,21 +110,23 @@ def airflow(home: Path, env: dict[str, str], *, port: int = 0) -> Iterator[Airfl
     settings = {**plain_environment(), **_settings(home.resolve(), url, port), **env}
     _migrate(settings, logs / "migrate.log")
     with ExitStack() as stack:
-        services = tuple(
-            stack.enter_context(
-                running(f"Airflow's {name}", [_bin("airflow"), name, *options], logs / f"{name}.log", settings, GRACE_S)
-            )
-            for name, options in COMPONENTS.items()
-        )
+        services = tuple(stack.enter_context(component(name, logs, settings)) for name in COMPONENTS)
         wait_until("Airflow's start", lambda: answers(f"{url}/auth/token", 201), seconds=120, services=services)
-        started = Airflow(url, logs, services)
+        started = Airflow(url, logs, services, settings)
         wait_until("reading the DAGs", lambda: started.has("tag_media"), seconds=60, services=services)
         started.make_pool(GPU_POOL, slots=1)
+        started.make_pool(BACKFILL_POOL, slots=max(1, PARALLELISM - 1))
         try:
             yield started
         finally:
             for service in services:
                 service.stop_soon()
+
+
+def component(name: str, logs: Path, env: dict[str, str]) -> AbstractContextManager[Service]:
+    """One of COMPONENTS, while the block runs."""
+    command = [_bin("airflow"), name, *COMPONENTS[name]]
+    return running(f"Airflow's {name}", command, logs / f"{name}.log", env, GRACE_S)
 
 
 def _settings(home: Path, url: str, port: int) -> dict[str, str]:

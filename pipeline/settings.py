@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_v
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import TomlConfigSettingsSource as TomlSource
 
-from pipeline.errors import UsageError, unknown_name
+from pipeline.errors import CODES, UsageError, unknown_name
 from pipeline.recipe import DEFAULT_KINDS, METADATA_KINDS
 
 ENV_PREFIX = "SHOTLOG_"
@@ -23,6 +24,10 @@ SETTINGS_FILE = Path("shotlog.toml")
 GPU_POOL = "shotlog_gpu"
 POOLS = ("default_pool", GPU_POOL)
 """Airflow's pools that tagging tasks run in. The second has as many slots as there are GPUs."""
+BACKFILL_POOL = "shotlog_backfill"
+"""The pool of backfills, whatever their tagger: as many slots as the hourly runs can spare."""
+MATTERS = ("new", "changed", "stale", "failed")
+"""Why an object may be to do."""
 
 
 def _split(value: Any) -> Any:
@@ -126,6 +131,20 @@ class Settings(BaseSettings):
         None, gt=0, le=1, description="with retag: only this share of what is stale (1%), the same media each time"
     )
     retry_failed: bool = Field(False, description="also try again what failed for a lasting reason")
+    only: Names = Field(
+        (),
+        description="of what is to do only this, by comma: new, changed, stale, failed, or failed:CODE (what is named "
+        "needs no retag and no retry_failed)",
+    )
+    media_kinds: Names = Field(("image", "video"), description="only media of these kinds: image, video")
+    modified_since: datetime | None = Field(None, description="only objects last modified then or later (2026-01-31)")
+    modified_before: datetime | None = Field(None, description="only objects last modified before (UTC if not said)")
+    order: Literal["path", "oldest", "newest"] = Field(
+        "path", description="what a run looks at first: by path, or the oldest or newest objects"
+    )
+    piece_batches: int = Field(
+        500, ge=1, description="a backfill is planned in pieces of so many batches, which follow one another"
+    )
     workers: int = Field(
         default_factory=lambda: max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2),
         ge=1,
@@ -226,6 +245,30 @@ class Settings(BaseSettings):
                 raise UsageError(f"fetch_allow_hosts can't hold {server!r}: give host:port, as 10.0.0.5:8080")
         return servers
 
+    @field_validator("only")
+    @classmethod
+    def _known_matters(cls, matters: tuple[str, ...]) -> tuple[str, ...]:
+        for matter in matters:
+            name, _, code = matter.partition(":")
+            if name not in MATTERS or (code and name != "failed"):
+                raise unknown_name("reason to tag", matter, (*MATTERS, "failed:CODE"))
+            if code and code not in CODES:
+                raise unknown_name("error code", code, CODES)
+        return matters
+
+    @field_validator("media_kinds")
+    @classmethod
+    def _known_media_kinds(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        for kind in kinds:
+            if kind not in ("image", "video"):
+                raise unknown_name("media kind", kind, ("image", "video"))
+        return kinds or ("image", "video")
+
+    @field_validator("modified_since", "modified_before")
+    @classmethod
+    def _in_utc(cls, moment: datetime | None) -> datetime | None:
+        return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
+
     @field_validator("device")
     @classmethod
     def _is_device(cls, device: str) -> str:
@@ -273,39 +316,6 @@ def load_settings(**arguments: Any) -> Settings:
         raise UsageError(f"{SETTINGS_FILE} can't be read ({error.strerror}): check its permissions") from error
     except ValidationError as error:
         raise UsageError(_sentence(error)) from error
-
-
-def form(*names: str) -> dict[str, dict[str, Any]]:
-    """What may be asked of a single run, as JSON schemas: what a scheduler's form shows. null: as the settings say.
-
-    names: of the settings; none: those of a run that tags.
-    """
-    text, strings = {"type": ["null", "string"]}, {"type": ["null", "array"], "items": {"type": "string"}}
-    fields: dict[str, dict[str, Any]] = {
-        "sources": strings,
-        "lake": text,
-        "sampling": {**text, "examples": ["uniform", "every:5s", "shots", "keyframes", "shots+uniform"]},
-        "tagger": {**text, "examples": ["builtin", "transformers:NAME", "openai:MODEL", "null"]},
-        "metadata": {**strings, "examples": list(METADATA_KINDS)},
-        "max_frames": {**text, "pattern": "^(all|[1-9][0-9]*)?$"},
-        "limit": {"type": ["null", "integer"], "minimum": 1},
-        "retag": {"type": ["null", "boolean"]},
-        "sample": {**text, "examples": ["1%"]},
-        "retry_failed": {"type": ["null", "boolean"]},
-        "dry_run": {"type": ["null", "boolean"]},
-        "budget": {**text, "examples": ["50 USD", "10 GPU-hours", "1M tokens"]},
-        "callers_urls": {"type": ["null", "boolean"]},
-        "webhook": text,
-    }
-    number = {"type": ["null", "number"], "minimum": 0}
-    upkeep = dict.fromkeys(("keep_superseded_days", "keep_gone_days", "keep_thumbnails_days", "grace_hours"), number)
-    asked = {name: (fields | upkeep)[name] for name in names} if names else fields
-    return {name: {**how, "description": Settings.model_fields[name].description} for name, how in asked.items()}
-
-
-def asked(params: dict[str, Any] | None) -> dict[str, Any]:
-    """What was filled in of the form; a field left empty means what the settings say."""
-    return {name: value for name, value in (params or {}).items() if value not in (None, "", [])}
 
 
 def _sentence(error: ValidationError) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import keys, recipes, upkeep, webhooks
+from pipeline.cli.backfill import backfill
 from pipeline.cli.compare import compare
 from pipeline.cli.options import Format, Lake, chosen_format, given
 from pipeline.cli.output import err, print_answer, print_rows
@@ -44,6 +45,7 @@ def shotlog(
 
 app.command()(tag)
 app.command()(plan)
+app.command()(backfill)
 
 
 @app.command()

@@ -25,6 +25,21 @@ Kinds = Annotated[
 Most = Annotated[str | None, typer.Option("--max-frames", help="Most frames of one video, or all. [default: 60]")]
 Include = Annotated[list[str] | None, typer.Option("--include", help="Only URIs that match; repeat for more: '*.mp4'.")]
 Exclude = Annotated[list[str] | None, typer.Option("--exclude", help="Leave out URIs that match; repeat for more.")]
+Detector = Annotated[str | None, typer.Option("--shot-detector", help="Who finds the cuts: adaptive or transnetv2.")]
+Context = Annotated[str | None, typer.Option("--context", help="What a model should know of the archive.")]
+Vocabulary = Annotated[str | None, typer.Option("--vocabulary", help="A TOML file of the labels that a model may use.")]
+Prompts = Annotated[str | None, typer.Option("--prompts", help="A folder with prompts of your own.")]
+Workers = Annotated[int | None, typer.Option("--workers", help="Media read at once. [default: the cores]")]
+DecoderName = Annotated[str | None, typer.Option("--decoder", help="auto, pyav or decord.")]
+Thumbnails = Annotated[
+    bool | None,
+    typer.Option("--thumbnails/--no-thumbnails", help="Keep a small picture of every frame looked at."),
+]
+DryRun = Annotated[bool | None, typer.Option("--dry-run", help="Only say what would be done, as `plan` does.")]
+Money = Annotated[
+    str | None, typer.Option("--budget", help="Stop when so much is spent: '50 USD', '10 GPU-hours', '1M tokens'.")
+]
+FailOnError = Annotated[bool, typer.Option("--fail-on-error", help="Exit with 1 when any media failed.")]
 Limit = Annotated[int | None, typer.Option("--limit", help="Tag at most so many media objects.")]
 Retag = Annotated[bool | None, typer.Option("--retag", help="Also what an older recipe tagged.")]
 Sample = Annotated[str | None, typer.Option("--sample", help="With --retag: only this share of what is stale, as 1%.")]

@@ -172,9 +172,13 @@ def print_forecast(forecast: dict[str, Any], form: OutputFormat) -> None:
 
 
 class RunDisplay:
-    """Shows a run as it goes: a bar with the time left on a terminal, plain lines elsewhere."""
+    """Shows a run as it goes: a bar with the time left on a terminal, plain lines elsewhere.
 
-    def __init__(self) -> None:
+    again: what goes on with it after Ctrl-C.
+    """
+
+    def __init__(self, again: str = "the same command") -> None:
+        self._again = again
         self._states: Counter[str] = Counter()
         self._frames = 0
         self._planned = 0
@@ -200,7 +204,7 @@ class RunDisplay:
         self._progress.stop()
         if kind is KeyboardInterrupt:
             done = sum(self._states.values())
-            err.print(f"interrupted: {done} of {self._planned} media are done and kept; the same command does the rest")
+            err.print(f"interrupted: {done} of {self._planned} media are done and kept; {self._again} does the rest")
 
     def waiting(self) -> None:
         err.print("another run holds this lake: waiting for it to end")
@@ -220,6 +224,7 @@ class RunDisplay:
             (counts["excluded"], "were left out by --include and --exclude"),
             (counts["unknown"], "are neither image nor video by their names and were left alone"),
             (counts["waiting"], "failed before and wait for a change (--retry-failed tries them again)"),
+            (counts["claimed"], "are left to runs that have planned them (`shotlog runs`)"),
             (counts["stale"], "were tagged under another recipe (tagged again with --retag)"),
         ):
             if count:

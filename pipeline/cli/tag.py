@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from pipeline.cli.options import (
+    Context,
+    DecoderName,
+    Detector,
+    DryRun,
     Exclude,
+    FailOnError,
     Format,
     Include,
     Kinds,
     Lake,
     Limit,
+    Money,
     Most,
+    Prompts,
     Retag,
     Retry,
     Sample,
+    Thumbnails,
     Uris,
+    Vocabulary,
     Which,
     Who,
+    Workers,
     chosen_format,
     given,
 )
 from pipeline.cli.output import RunDisplay, print_forecast, print_json, print_rows, print_summary
-from pipeline.settings import load_settings
+from pipeline.settings import OutputFormat, load_settings
 
 
 def tag(
@@ -32,28 +42,24 @@ def tag(
     lake: Lake = None,
     tagger: Who = None,
     sampling: Which = None,
-    shot_detector: Annotated[str | None, typer.Option(help="Who finds the cuts: adaptive or transnetv2.")] = None,
+    shot_detector: Detector = None,
     metadata: Kinds = None,
     max_frames: Most = None,
-    context: Annotated[str | None, typer.Option(help="What a model should know of the archive.")] = None,
-    vocabulary: Annotated[str | None, typer.Option(help="A TOML file of the labels that a model may use.")] = None,
-    prompts: Annotated[str | None, typer.Option(help="A folder with prompts of your own.")] = None,
+    context: Context = None,
+    vocabulary: Vocabulary = None,
+    prompts: Prompts = None,
     include: Include = None,
     exclude: Exclude = None,
     limit: Limit = None,
-    workers: Annotated[int | None, typer.Option(help="Media read at once. [default: the cores]")] = None,
-    decoder: Annotated[str | None, typer.Option(help="auto, pyav or decord.")] = None,
-    thumbnails: Annotated[bool | None, typer.Option(help="Keep a small picture of every frame looked at.")] = None,
+    workers: Workers = None,
+    decoder: DecoderName = None,
+    thumbnails: Thumbnails = None,
     retag: Retag = None,
     sample: Sample = None,
     retry_failed: Retry = None,
-    dry_run: Annotated[
-        bool | None, typer.Option("--dry-run", help="Only say what would be done, as `plan` does.")
-    ] = None,
-    budget: Annotated[
-        str | None, typer.Option(help="Stop when so much is spent: '50 USD', '10 GPU-hours', '1M tokens'.")
-    ] = None,
-    fail_on_error: Annotated[bool, typer.Option("--fail-on-error", help="Exit with 1 when any media failed.")] = False,
+    dry_run: DryRun = None,
+    budget: Money = None,
+    fail_on_error: FailOnError = False,
     form: Format = None,
 ) -> None:
     """Tag what is new or changed.
@@ -97,15 +103,18 @@ def tag(
         return print_forecast(forecast(request), chosen_format(form))
     with RunDisplay() as display:
         summary = run(request, display)
+    return conclude(summary, chosen_format(form), fail_on_error=fail_on_error)
+
+
+def conclude(summary: dict[str, Any], form: OutputFormat, *, fail_on_error: bool) -> None:
+    """A run's last words, and its summary on stdout where a format is asked for. Exits with 1 where that is wished."""
     print_summary(summary)
-    form = chosen_format(form)
     if form == "json":
         print_json(summary)
     elif form == "csv":
         print_rows(list(summary), [list(summary.values())], form)
     if fail_on_error and summary["failed"] + summary["partial"]:
         raise typer.Exit(1)
-    return None
 
 
 def plan(

@@ -52,8 +52,8 @@ class Catalog(Protocol):
         """Held while a transaction is written: one at a time, the others wait."""
         ...
 
-    def at_work(self, *, alone: bool, waiting: Callable[[], None] | None) -> AbstractContextManager[None]:
-        """Held while media are tagged: alone, or together with others that aren't alone.
+    def at_work(self, crew: str, *, alone: bool, waiting: Callable[[], None] | None) -> AbstractContextManager[None]:
+        """Held while media are tagged: alone, or together with others of the crew that aren't alone.
 
         Calls `waiting` once where it has to wait. Whoever dies lets go.
         """

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import duckdb
 
@@ -30,6 +30,10 @@ from pipeline.lake.upgrade import bring_up_to_date, is_up_to_date, newest_identi
 from pipeline.store.base import Store
 
 T = TypeVar("T")
+
+Crew = Literal["runs", "planners", "backfills", "backfill command"]
+"""Who take their turns with one another: those who tag what is new, who make plans, batches of backfills, and the
+processes of `shotlog backfill`."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +84,14 @@ class Lake:
         finally:
             self.con.execute("SET threads = 1")
 
-    def at_work(self, *, alone: bool, waiting: Callable[[], None] | None = None) -> AbstractContextManager[None]:
+    def at_work(
+        self, crew: Crew = "runs", *, alone: bool, waiting: Callable[[], None] | None = None
+    ) -> AbstractContextManager[None]:
         """Hold the lake while tagging: one `shotlog tag` alone, or the tasks of one Airflow run together.
 
-        Calls `waiting` once where another run holds it, then waits. The system lets go when a process dies.
+        Calls `waiting` once where another holds it, then waits. The system lets go when a process dies.
         """
-        return self.catalog.at_work(alone=alone, waiting=waiting)
+        return self.catalog.at_work(crew, alone=alone, waiting=waiting)
 
     def close(self) -> None:
         self.con.close()

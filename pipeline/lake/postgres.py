@@ -80,16 +80,16 @@ class PostgresCatalog:
         return self._lock("pg_advisory_lock", "commit")
 
     @contextmanager
-    def at_work(self, *, alone: bool, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    def at_work(self, crew: str, *, alone: bool, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         """On a connection of its own, which stays open as long. Where the server is restarted meanwhile, another run
         may begin beside this one: what they commit is told apart in their turns."""
         with self._connected() as session:
             lock = "pg_advisory_lock" if alone else "pg_advisory_lock_shared"
-            tried = session.execute(f"SELECT {lock.replace('_advisory', '_try_advisory')}(%s)", [self._key("work")])
+            tried = session.execute(f"SELECT {lock.replace('_advisory', '_try_advisory')}(%s)", [self._key(crew)])
             if tried.fetchone() != (True,):
                 if waiting:
                     waiting()
-                session.execute(f"SELECT {lock}(%s)", [self._key("work")])
+                session.execute(f"SELECT {lock}(%s)", [self._key(crew)])
             yield
             # closing the connection lets go
 

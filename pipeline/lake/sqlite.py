@@ -13,7 +13,8 @@ import duckdb
 
 from pipeline.errors import LakeError
 
-LEFTOVERS = {f"catalog.sqlite{end}" for end in ("", ".lock", ".commit.lock", "-journal", "-wal", "-shm")}
+LOCKS = ("", ".commit", ".runs", ".planners", ".backfills", ".backfill-command", ".gate")
+LEFTOVERS = {f"catalog.sqlite{end}" for end in ("", "-journal", "-wal", "-shm", *(f"{name}.lock" for name in LOCKS))}
 """What one that died while it made a lake in a folder may have left there."""
 
 
@@ -78,15 +79,15 @@ class SqliteCatalog:
         return self._lock(".commit.lock", fcntl.LOCK_EX)
 
     @contextmanager
-    def at_work(self, *, alone: bool, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    def at_work(self, crew: str, *, alone: bool, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
-        with self._lock_file(".lock") as file:
-            try:
-                fcntl.flock(file, kind | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if waiting:
-                    waiting()
-                fcntl.flock(file, kind)
+        with self._lock_file(f".{crew.replace(' ', '-')}.lock") as file:
+            if crew == "backfills":  # batch follows batch: who wants to be alone closes the gate to further ones
+                with self._lock_file(".gate.lock") as gate:
+                    _take(gate, kind, waiting)
+                    _take(file, kind, waiting)
+            else:
+                _take(file, kind, waiting)
             yield
 
     def back_up(self, name: str) -> str:
@@ -128,3 +129,12 @@ class SqliteCatalog:
             f"a lake can't be written at '{self.path.parent}' ({error.strerror}): give a --lake in a folder that you "
             "may write"
         )
+
+
+def _take(file: IO[str], kind: int, waiting: Callable[[], None] | None) -> None:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if waiting:
+            waiting()
+        fcntl.flock(file, kind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 
 import duckdb
@@ -43,18 +43,24 @@ def batches(
     video_frames: int | None,
     first: int = 0,
     others: int = 0,
+    order: str = "path",
+    piece: bool = False,
+    video_s: float = 0.0,
 ) -> Iterator[Batch]:
     """Stream what `compared` says is to do, in batches of about `batch_frames` frames and whole media objects.
 
     Files behind one another in the archive share a batch. video_frames: the most frames a video can give, which is
     what it counts for; None: no limit. max_batches: larger plans get larger batches. first: number of the first
-    batch's id. others: as model.Batch has it.
+    batch's id. others: as model.Batch has it. order: the setting. piece: larger plans end there instead, and what
+    they leave is for the next piece. video_s: what a video whose length nobody knows is expected to last.
     """
     cost = _COST.format(of_video=video_frames or _UNLIMITED_FRAMES)
-    total = con.execute(f"SELECT coalesce(sum({cost}), 0) FROM ({_LEFT})").fetchone()
-    size = max(batch_frames, -(-int(total[0]) // min(max_batches, MAX_BATCHES)) if total else 0)
-    rows = con.execute(_BATCHED.format(cost=cost, size=size, left=_LEFT))
-    for number, (_, group) in enumerate(groupby(iter(rows.fetchone, None), key=itemgetter(0)), start=first):
+    most = min(max_batches, MAX_BATCHES)
+    total = con.execute(f"SELECT coalesce(sum({cost}), 0) FROM ({LEFT})").fetchone()
+    size = batch_frames if piece or not total else max(batch_frames, -(-int(total[0]) // most))
+    rows = con.execute(_BATCHED.format(cost=cost, size=size, left=LEFT, order=ORDERS[order]))
+    groups = groupby(iter(rows.fetchone, None), key=itemgetter(0))
+    for number, (_, group) in enumerate(islice(groups, most) if piece else groups, start=first):
         members = list(group)
         yield Batch(
             f"{number:06}",
@@ -65,11 +71,15 @@ def batches(
             others=others,
             copies=tuple((MediaObject(*row[1:6]), row[8]["media_id"]) for row in members if row[8]),
             alike={row[5]: row[9] for row in members if row[9]},
+            video_s=sum(row[10] or video_s for row in members if row[11] == "video"),
         )
 
 
-_LEFT = "FROM compared LEFT JOIN copies USING (media_id) WHERE todo AND inherits IS NULL"
+LEFT = "FROM compared LEFT JOIN copies USING (media_id) WHERE todo AND inherits IS NULL"
 """What has to be read: not what inherits from the lake."""
+
+ORDERS = {"path": "", "oldest": "age,", "newest": "age DESC,"}
+"""What comes before the path, by the setting `order`."""
 
 _COST = "CASE WHEN copy_of IS NOT NULL THEN 0 WHEN kind = 'video' THEN {of_video} ELSE 1 END"
 
@@ -79,13 +89,15 @@ WITH placed AS (
     SELECT
         *,
         coalesce(copy_of.uri, uri) AS place,
-        (sum({cost}) OVER (ORDER BY place, copy_of IS NOT NULL, uri, media_id) - {cost})::BIGINT // {size} AS number
+        coalesce(copy_of.last_modified, last_modified) AS age,
+        (sum({cost}) OVER (ORDER BY {order} place, copy_of IS NOT NULL, uri, media_id) - {cost})::BIGINT // {size}
+            AS number
     FROM ({left})
 )
 
 SELECT
     min(number) OVER (PARTITION BY place) AS batch,
-    uri, etag, size_bytes, last_modified, media_id, take_over, state, copy_of, alike
+    uri, etag, size_bytes, last_modified, media_id, take_over, state, copy_of, alike, duration_s, kind
 FROM placed
-ORDER BY batch, place, copy_of IS NOT NULL, uri
+ORDER BY batch, {order} place, copy_of IS NOT NULL, uri
 """

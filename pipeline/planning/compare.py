@@ -8,45 +8,11 @@ So memory stays bounded whatever the count.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from itertools import pairwise
 
 import duckdb
 
 from pipeline.errors import kept_codes, passing_codes
-from pipeline.recipe import Recipe
-from pipeline.uris import media_id
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What this run is asked to do beyond new and changed objects.
-
-    decoders: 'name version' of each installed. sample: of what is stale, only this share. exact: whether a source that
-    doesn't end in / is one object. inherit: whether the bytes alone decide the answer, so that copies take over what
-    was found in the other.
-    """
-
-    recipe: Recipe
-    sources: tuple[str, ...]
-    decoders: tuple[str, ...]
-    retag: bool = False
-    sample: float | None = None
-    retry_failed: bool = False
-    limit: int | None = None
-    exact: bool = False
-    inherit: bool = True
-
-    @property
-    def scopes(self) -> list[dict[str, str | None]]:
-        """How far each source reaches."""
-        return [_scope(source, self.exact) for source in self.sources]
-
-    @property
-    def overlapping(self) -> bool:
-        """Whether an object may be listed twice."""
-        reach = sorted(str(scope["prefix"] or source) for scope, source in zip(self.scopes, self.sources, strict=True))
-        return any(after.startswith(before) for before, after in pairwise(reach))
+from pipeline.planning.wish import Wish
 
 
 def compare(con: duckdb.DuckDBPyConnection, listing: str, wish: Wish) -> dict[str, int]:
@@ -61,7 +27,8 @@ def compare(con: duckdb.DuckDBPyConnection, listing: str, wish: Wish) -> dict[st
     literal = re.sub(r"([\[?*])", r"[\1]", folder) + slash + names  # a lake's own path is no pattern
     once = "DISTINCT ON (media_id) *" if wish.overlapping else "*"
     place = literal.replace("'", "''")
-    con.execute(f"CREATE OR REPLACE TEMP VIEW listed AS SELECT {once} FROM read_parquet('{place}')")
+    columns = f"{once} REPLACE ({wish.kind} AS kind)"
+    con.execute(f"CREATE OR REPLACE TEMP VIEW listed AS SELECT {columns} FROM read_parquet('{place}')")
     con.execute(_UNSETTLED, {"recipe": wish.recipe.recipe_id})
     parameters = {
         "recipe": wish.recipe.recipe_id,
@@ -71,8 +38,12 @@ def compare(con: duckdb.DuckDBPyConnection, listing: str, wish: Wish) -> dict[st
         "retag": wish.retag,
         "share": 1.0 if wish.sample is None else wish.sample,
         "retry": wish.retry_failed,
+        "only": list(wish.only),
     }
     con.execute(_COMPARE, parameters)
+    if wish.looked_at_by:
+        con.execute(_LOOKED_AT, [wish.looked_at_by])
+    claimed = con.execute(_CLAIMED, [list(wish.claims)]).fetchone() if wish.claims else (0,)
     if wish.limit is not None:
         con.execute(
             "UPDATE compared SET todo = false WHERE media_id NOT IN "
@@ -80,9 +51,9 @@ def compare(con: duckdb.DuckDBPyConnection, listing: str, wish: Wish) -> dict[st
             [wish.limit],
         )
     con.execute(_COPIES, {"recipe": wish.recipe.recipe_id, "inherit": wish.inherit})
-    con.execute(_GONE, {"scopes": wish.scopes})
+    con.execute(_GONE, {"scopes": wish.scopes if wish.whole else []})
     counts = con.execute(_COUNT).fetchone() or ()
-    return dict(zip(_COUNTS, counts, strict=True))
+    return {**dict(zip(_COUNTS, counts, strict=True)), "claimed": claimed[0] if claimed else 0}
 
 
 # What the views show of an object is of its latest version; where the listing has that very version, and it was wholly
@@ -142,21 +113,38 @@ sorted_out AS (
     SELECT
         *,
         state = 'unchanged' AND NOT is_settled AND last.status = 'ok' AS stale,
-        state = 'unchanged' AND NOT is_settled AND last.status <> 'ok' AS unfinished
+        state = 'unchanged' AND NOT is_settled AND last.status <> 'ok' AS unfinished,
+        CASE WHEN stale THEN 'stale' WHEN unfinished THEN 'failed' ELSE state END AS matter,
+        -- the same ones each time, whatever else is listed
+        hash(media_id) % 1000000 < $share * 1000000 AS is_sampled
     FROM judged
 )
 
 SELECT
     media_id, uri, etag, size_bytes, last_modified, kind, state, stale, unfinished,
     CASE WHEN state = 'unchanged' THEN last.duration_s END AS duration_s,
-    state <> 'unchanged'
-        -- the same ones each time, whatever else is listed
-        OR (stale AND $retag AND hash(media_id) % 1000000 < $share * 1000000)
-        OR (unfinished AND (is_passing OR is_redecodable OR NOT is_given_up OR $retry)) AS todo,
+    CASE WHEN $only::VARCHAR[] = []
+        THEN state <> 'unchanged'
+            OR (stale AND $retag AND is_sampled)
+            OR (unfinished AND (is_passing OR is_redecodable OR NOT is_given_up OR $retry))
+        ELSE (list_contains($only, matter) OR list_contains($only, concat_ws(':', matter, last.error_code)))
+            AND (NOT stale OR is_sampled)
+        END AS todo,
     CASE WHEN unfinished AND last.status = 'partial' AND last.recipe_id = $recipe
             AND last.error_code IN (SELECT unnest($kept::VARCHAR[]))
         THEN last.tagging_id END AS take_over
 FROM sorted_out
+"""
+
+_LOOKED_AT = """
+UPDATE compared SET todo = false WHERE todo AND media_id IN (SELECT media_id FROM log.taggings WHERE run_id = ?)
+"""
+
+# Of another version than the one that was claimed nobody else looks at.
+_CLAIMED = """
+UPDATE compared
+SET todo = false
+WHERE todo AND (media_id, etag) IN (SELECT (media_id, etag) FROM read_parquet(?))
 """
 
 # S3's ETag of an object that was put in one part is the MD5 of its bytes (or, encrypted with a key of KMS, a number
@@ -195,7 +183,10 @@ alike AS (
 ),
 
 originals AS (
-    SELECT etag, size_bytes, min({'uri': uri, 'media_id': media_id}) AS first FROM undone WHERE is_hashed GROUP BY ALL
+    SELECT etag, size_bytes, min({'uri': uri, 'media_id': media_id, 'last_modified': last_modified}) AS first
+    FROM undone
+    WHERE is_hashed
+    GROUP BY ALL
 )
 
 SELECT
@@ -265,11 +256,3 @@ SELECT
 FROM kinds
 LEFT JOIN compared ON true
 """
-
-
-def _scope(source: str, exact: bool) -> dict[str, str | None]:
-    """How far a source reaches: an S3 prefix and a folder cover what begins with them, the rest only itself."""
-    if re.fullmatch(r"s3://[^/]+", source):
-        source += "/"  # not the buckets that begin with its name
-    is_one = not source.endswith("/") and (exact or not source.startswith("s3://"))
-    return {"prefix": None, "media_id": media_id(source)} if is_one else {"prefix": source, "media_id": None}

@@ -15,8 +15,9 @@ from pipeline.steps.airflow import DAG, Airflow
 from pipeline.steps.decoders import Decoders
 from pipeline.steps.job import Failure, Job, Status
 from pipeline.steps.job_history import committed, history, so_far
+from pipeline.steps.leftovers import clear_work, commit_finished
 from pipeline.steps.listing import begin_run, write_listing
-from pipeline.steps.plan import clear_work, commit_finished, plan, plans_of, read_batch
+from pipeline.steps.plan import plan, plans_of, read_batch
 from pipeline.steps.publish import end_run
 from pipeline.steps.refusals import Refusals
 from pipeline.steps.service import Service

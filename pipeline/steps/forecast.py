@@ -22,6 +22,7 @@ from pipeline.lake.catalog import is_lake
 from pipeline.lake.nothing import nothing
 from pipeline.lake.past import Past, past
 from pipeline.model import MediaInfo, MediaObject
+from pipeline.planning.batches import LEFT
 from pipeline.planning.compare import compare
 from pipeline.planning.forecast import Forecast, Interval, Rates, others, total
 from pipeline.planning.prices import Price, load_prices
@@ -99,13 +100,13 @@ def foresee(con: duckdb.DuckDBPyConnection, work: Workplace, tagger: Tagger, mos
     recipe = work.recipe(tagger)
     known = past(con, recipe.tagger, recipe.model, recipe.recipe_id)
     looker = _Looker(work, most_frames(work, tagger), known.shot_s or SHOT_S)
-    media_s, frames, sampled = Interval.exactly(0), Interval.exactly(_count(con, _STILLS)), 0
+    media_s, frames, sampled = Interval.exactly(0), Interval.exactly(count(con, _STILLS)), 0
     for where, unlike in ((_FILMS, known), (_ANIMATIONS, None)):
-        for seconds, count in con.execute(f"SELECT duration_s, count(*) FROM ({where}) GROUP BY ALL").fetchall():
+        for seconds, films in con.execute(f"SELECT duration_s, count(*) FROM ({where}) GROUP BY ALL").fetchall():
             if seconds is not None:
-                media_s += Interval.exactly(count * seconds)
-                frames += Interval.exactly(count * looker.frames_of(_film(seconds)))
-        unknown = _count(con, f"FROM ({where}) WHERE duration_s IS NULL")
+                media_s += Interval.exactly(films * seconds)
+                frames += Interval.exactly(films * looker.frames_of(_film(seconds)))
+        unknown = count(con, f"FROM ({where}) WHERE duration_s IS NULL")
         probed = looker.probe(con, where, most_probes) if unknown and most_probes else []
         sampled += len(probed)
         if probed or unlike is None:
@@ -139,14 +140,15 @@ def _prices(work: Workplace, tagger: Tagger, known: Past) -> tuple[Rates, Price,
     return rates, price, prices.currency
 
 
-_LEFT = "FROM compared LEFT JOIN copies USING (media_id) WHERE todo AND inherits IS NULL AND copy_of IS NULL"
+_LEFT = f"{LEFT} AND copy_of IS NULL"
 _MOVES = f"regexp_extract(lower(uri), '\\.([^./]*)$', 1) IN {_MAY_MOVE}"
 _STILLS = f"{_LEFT} AND kind = 'image' AND NOT {_MOVES}"
 _ANIMATIONS = f"{_LEFT} AND kind = 'image' AND {_MOVES}"
 _FILMS = f"{_LEFT} AND kind = 'video'"
 
 
-def _count(con: duckdb.DuckDBPyConnection, relation: str) -> int:
+def count(con: duckdb.DuckDBPyConnection, relation: str) -> int:
+    """Rows of a relation, in DuckDB's words."""
     row = con.execute(f"SELECT count(*) FROM ({relation})").fetchone()
     return int(row[0]) if row else 0
 
@@ -183,10 +185,10 @@ class _Looker:
         wanted = max(shots, round(info.duration_s)) if "uniform" in policy else shots
         return wanted if self.most is None else min(self.most, wanted)
 
-    def probe(self, con: duckdb.DuckDBPyConnection, where: str, count: int) -> list[tuple[float, int]]:
+    def probe(self, con: duckdb.DuckDBPyConnection, where: str, most: int) -> list[tuple[float, int]]:
         """(seconds, frames) of so many at random, or of all; of one that can't be read: (0, 0)."""
         query = f"SELECT uri, etag, size_bytes, last_modified, media_id FROM ({where}) WHERE duration_s IS NULL"
-        chosen = con.execute(f"FROM ({query}) USING SAMPLE reservoir({count} ROWS) REPEATABLE (7)").fetchall()
+        chosen = con.execute(f"FROM ({query}) USING SAMPLE reservoir({most} ROWS) REPEATABLE (7)").fetchall()
         media = [MediaObject(*row) for row in chosen]
         with (
             scratch_folder() as folder,

@@ -37,16 +37,21 @@ def list_media(request: dict[str, Any], run_name: str | None = None) -> dict[str
     `run_id` of all further steps and how many objects were `listed`, media or not.
     """
     work = Workplace.of(request)
+    check_request(work)
+    lake = work.lake(create=True, read_only=False)
+    run_id = make_run_id(run_name)
+    begin_run(work, lake, run_id)
+    return {"run_id": run_id, "listed": write_listing(work, lake, run_id)}
+
+
+def check_request(work: Workplace) -> None:
+    """Raise UsageError for what can't be meant, before anything is made."""
     check_sources(work)
     budget_of(work)
     if work.settings.webhook:
         from pipeline.steps.notify import check_endpoint  # with the extra `api`
 
         check_endpoint(work.settings, work.settings.webhook)
-    lake = work.lake(create=True, read_only=False)
-    run_id = make_run_id(run_name)
-    begin_run(work, lake, run_id)
-    return {"run_id": run_id, "listed": write_listing(work, lake, run_id)}
 
 
 def check_sources(work: Workplace) -> None:
@@ -58,7 +63,8 @@ def check_sources(work: Workplace) -> None:
 def begin_run(
     work: Workplace, lake: Lake, run_id: str, *, kind: str = "tag", asked: dict[str, Any] | None = None
 ) -> None:
-    """Record the run and its recipe, once. kind: tag, job or serve. asked: what its request holds beyond settings."""
+    """Record the run and its recipe, once. kind: tag, backfill, job or serve. asked: what its request holds beyond
+    settings."""
     recipe = work.recipe(work.tagger())
     row = {
         "run_id": run_id,

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import LakeError
 from pipeline.lake import hidden, recipes, writer
 from pipeline.lake.catalog import Lake
 from pipeline.lake.inherit import inherit
-from pipeline.lake.journal import Entry, Journal
 from pipeline.lake.reader import load_cost
-from pipeline.model import Batch, MediaTags
-from pipeline.planning.batches import MAX_BATCHES, batches, worth_loading
+from pipeline.model import Batch
+from pipeline.planning.batches import LEFT, MAX_BATCHES, batches, worth_loading
 from pipeline.planning.compare import compare
-from pipeline.steps.forecast import foresee, probes_for
+from pipeline.recipe import Recipe
+from pipeline.steps.claims import claim, claims_glob, claims_of_others
+from pipeline.steps.forecast import count, foresee, probes_for
+from pipeline.steps.leftovers import state_of, take_over_dead_runs
 from pipeline.steps.listing import listing_glob
 from pipeline.steps.refusals import Refusals
 from pipeline.steps.wish import most_frames, wish_of
 from pipeline.steps.workplace import Workplace
+from pipeline.taggers.base import Tagger
 
 _BATCH = TypeAdapter(Batch)
 
@@ -59,40 +61,97 @@ def plan(
 
     first: number of the first batch's id. alone: whether the caller holds the lake, and takes over what others left.
     """
-    parts = sum(1 for _ in lake.store.names(lake.work_uri(run_id, "listing")))
-    if not parts:
-        raise LakeError(f"run {run_id} is no longer listed: a later run took over; list it again, or start a new one")
     if alone:
         take_over_dead_runs(lake, run_id)
+    with lake.at_work("planners", alone=True):
+        return _plan(work, lake, run_id, max_batches, first)
+
+
+def plan_piece(
+    work: Workplace, lake: Lake, run_id: str, max_batches: int, plans: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Plan the next piece of a run whose earlier pieces are `plans`: what its claims say and nobody has looked at.
+
+    `left` says how many media are still to do when it is done.
+    """
+    first = sum(len(earlier["batches"]) for earlier in plans)
+    with lake.at_work("planners", alone=True):
+        return _plan(work, lake, run_id, max_batches, first, piece=True, begun=plans[0] if plans else None)
+
+
+def _plan(
+    work: Workplace,
+    lake: Lake,
+    run_id: str,
+    max_batches: int,
+    first: int,
+    *,
+    piece: bool = False,
+    begun: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """begun: the run's first piece, which says what all of it is."""
+    listing = claims_glob(lake, run_id) if begun else listing_glob(lake, run_id)
+    parts = sum(1 for _ in lake.store.names(listing.rpartition("/")[0]))
+    if not parts:
+        raise LakeError(f"run {run_id} is no longer listed: a later run took over; list it again, or start a new one")
     tagger = work.tagger()
     recipe, video_frames = work.recipe(tagger), most_frames(work, tagger)
     refused = {refusal.number for refusal in Refusals(lake, run_id).kept()} if work.settings.callers_urls else set()
-    wish = wish_of(work, tagger, refused)
+    wish = replace(wish_of(work, tagger, refused), claims=claims_of_others(lake, run_id), whole=begun is None)
+    if begun:
+        wish = replace(wish, looked_at_by=run_id, limit=None)
 
     def hold_against(con: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], int]:
         if wish.retag and wish.sample:  # both recipes side by side: the views stay as they are
             recipes.keep_current(con, recipe)
-        return compare(con, listing_glob(lake, run_id), wish), writer.batches_of_others(con, run_id)
+        return compare(con, listing, wish), writer.batches_of_others(con, run_id)
 
     with lake.on_all_cores() if parts > 1 else nullcontext():
         counts, others = lake.transaction(hold_against)
-    batch_ids = []
-    size = work.settings.batch_frames
-    if recipe.model and (cost := load_cost(lake, recipe.tagger, recipe.model)):
-        size = worth_loading(size, *cost)
-    for batch in batches(lake.con, run_id, size, max_batches, video_frames=video_frames, first=first, others=others):
-        lake.store.write(_batch_uri(lake, run_id, batch.batch_id), _BATCH.dump_json(batch))
-        batch_ids.append(batch.batch_id)
+    if counts["media"] and not begun:
+        claim(lake, run_id)
+    forecast = begun["forecast"] if begun else _forecast(work, lake, tagger, counts["media"])
+    settings = work.settings
+    cut = batches(
+        lake.con,
+        run_id,
+        _batch_size(settings.batch_frames, lake, recipe),
+        max_batches,
+        video_frames=video_frames,
+        first=first,
+        others=others,
+        order=settings.order,
+        piece=piece,
+        video_s=forecast["video_s"],
+    )
     planned: dict[str, Any] = {
         "run_id": run_id,
-        "batches": batch_ids,
-        "pool": work.settings.pool,
+        "batches": [],
+        "tasks": [],
+        "pool": settings.pool,
         "frames_per_video": video_frames if tagger.summarises else None,
+        "forecast": forecast,
     }
-    planned |= counts
-    planned["forecast"] = foresee(lake.con, work, tagger, probes_for(work, counts["media"])).as_json()
+    planned |= {} if begun else counts
+    planned["left"] = count(lake.con, LEFT)
+    for batch in cut:
+        lake.store.write(_batch_uri(lake, run_id, batch.batch_id), batch_as_json(batch))
+        planned["batches"].append(batch.batch_id)
+        planned["tasks"].append({"batch_id": batch.batch_id, "label": batch.label})
+        planned["left"] -= batch.media
     lake.transaction(lambda con: _record(con, planned, f"inherited-{first:06}"))
     return planned
+
+
+def _forecast(work: Workplace, lake: Lake, tagger: Tagger, media: int) -> dict[str, Any]:
+    found = foresee(lake.con, work, tagger, probes_for(work, media))
+    films = count(lake.con, f"{LEFT} AND kind = 'video' AND copy_of IS NULL")
+    return {**found.as_json(), "video_s": found.media_s.expected / films if films else 0.0}
+
+
+def _batch_size(frames: int, lake: Lake, recipe: Recipe) -> int:
+    cost = load_cost(lake, recipe.tagger, recipe.model) if recipe.model else None
+    return worth_loading(frames, *cost) if cost else frames
 
 
 def read_batch(lake: Lake, run_id: str, batch_id: str) -> Batch:
@@ -105,71 +164,17 @@ def read_batch(lake: Lake, run_id: str, batch_id: str) -> Batch:
     return _BATCH.validate_json(data)
 
 
-def take_over_dead_runs(lake: Lake, run_id: str) -> None:
-    """Commit what earlier runs finished and didn't commit, keep their answered frames, clear their work folders.
-
-    Only who holds the lake alone may call this: then a run with work left is dead, or waits for a rerun. What `serve`
-    works on it takes up itself.
-    """
-    prefix = lake.work_uri("")
-    runs = {uri.removeprefix(prefix).partition("/")[0] for uri in lake.store.names(prefix.rstrip("/"))} - {run_id}
-    if runs:
-        runs -= {row[0] for row in lake.con.execute("SELECT run_id FROM log.runs WHERE kind <> 'tag'").fetchall()}
-    # one that died before it listed anything has no work folder
-    runs |= {row[0] for row in lake.con.execute(_NEVER_ENDED).fetchall()} - {run_id}
-    mine = Journal(lake, run_id)
-    for dead in sorted(runs):
-        for entry in commit_finished(lake, dead):
-            mine.keep(entry)
-        if _state(lake, dead) in (None, "running"):
-            writer.record_event(lake, dead, "died", {"taken_over_by": run_id})
-        clear_work(lake, dead)
+def planned_batch(data: bytes) -> Batch | None:
+    """The batch that a file of a run's work folder holds; None where it holds something else."""
+    try:
+        return _BATCH.validate_json(data)
+    except ValidationError:
+        return None
 
 
-_NEVER_ENDED = """
-SELECT run_id
-FROM log.runs
-WHERE kind = 'tag' AND run_id NOT IN (
-    SELECT run_id FROM log.run_events WHERE event IN ('finished', 'stopped', 'incomplete', 'interrupted', 'died')
-)
-"""
-
-
-def commit_finished(lake: Lake, run_id: str) -> list[Entry]:
-    """Commit what a run that has stopped finished and didn't commit; returns what it left unfinished."""
-    finished: dict[str, list[MediaTags]] = defaultdict(list)
-    unfinished = []
-    for entry in Journal(lake, run_id).entries():
-        if entry.finished:
-            finished[entry.finished.batch_id].append(entry.finished)
-        else:
-            unfinished.append(entry)
-    for batch_id, taggings in finished.items():
-        if not writer.has_batch(lake, run_id, batch_id):
-            # under an id of its own: the batch as planned isn't done, and a retry must not take it for that
-            part_id = f"{batch_id}-part"
-            part = [replace(tagging, batch_id=part_id) for tagging in taggings]
-            writer.commit_batch(lake, run_id, part_id, part)
-    return unfinished
-
-
-def clear_done(lake: Lake, run_id: str) -> None:
-    """Clear what a finished run no longer needs. What earlier runs left answered of media that this one had nothing to
-    do with stays, for the run that looks at those."""
-    if any(Journal(lake, run_id).entries()):
-        for part in ("listing", "batches"):
-            lake.store.clear(lake.work_uri(run_id, part))
-    else:
-        clear_work(lake, run_id)
-
-
-def clear_work(lake: Lake, run_id: str) -> None:
-    lake.store.clear(lake.work_uri(run_id))
-
-
-def _state(lake: Lake, run_id: str) -> str | None:
-    row = lake.con.execute("SELECT state FROM runs WHERE run_id = ?", [run_id]).fetchone()
-    return row[0] if row else None
+def batch_as_json(batch: Batch) -> bytes:
+    """As it lies in a run's work folder."""
+    return _BATCH.dump_json(batch)
 
 
 def plans_of(lake: Lake, run_id: str) -> list[dict[str, Any]]:
@@ -181,7 +186,7 @@ def plans_of(lake: Lake, run_id: str) -> list[dict[str, Any]]:
 
 def _has_ended(lake: Lake, run_id: str) -> bool:
     """Whether nothing of the last plan is left to do here: it is done, or another run took over."""
-    return _state(lake, run_id) in ("finished", "died") or not any(lake.store.names(lake.work_uri(run_id, "batches")))
+    return state_of(lake, run_id) in ("finished", "died") or not any(lake.store.names(lake.work_uri(run_id, "batches")))
 
 
 def _record(con: duckdb.DuckDBPyConnection, planned: dict[str, Any], batch_id: str) -> None:

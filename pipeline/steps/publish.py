@@ -8,7 +8,7 @@ from pipeline.errors import LakeError, MediaError, ShotlogError
 from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
 from pipeline.lake.freeze import publish
-from pipeline.steps.plan import clear_done
+from pipeline.steps.leftovers import clear_done, is_cancelled
 from pipeline.steps.refusals import Refusals
 from pipeline.steps.spending import had_to_stop
 from pipeline.steps.workplace import Workplace
@@ -50,7 +50,7 @@ def end_run(
     A finished run's work folder is cleared; otherwise it stays for a rerun or for the next run to take over.
     Returns run_id, state, the plan's counts, what was done, and seconds.
     """
-    if _is_cancelled(lake, run_id):
+    if is_cancelled(lake, run_id):
         return run_summary(lake, run_id)
     whole = error is None and _is_whole(lake, run_id)
     state = "interrupted" if interrupted else "finished" if whole else "incomplete"
@@ -80,16 +80,10 @@ SELECT (SELECT count(*) FROM log.batches WHERE run_id = $1) + (SELECT count(*) F
 """
 
 
-def _is_cancelled(lake: Lake, run_id: str) -> bool:
-    """Airflow ends the tasks of a run that is stopped, but not the one that records its end."""
-    query = "SELECT 1 FROM log.run_events WHERE run_id = ? AND event = 'cancelled'"
-    return bool(lake.transaction(lambda con: con.execute(query, [run_id]).fetchone()))
-
-
 def _is_whole(lake: Lake, run_id: str) -> bool:
-    """Whether the run was planned and every batch of its last plan is in the lake."""
+    """Whether the run was planned to its end and every batch of its last plan is in the lake."""
     query = """
-        SELECT (detail -> '$.batches')::VARCHAR[]
+        SELECT (detail -> '$.batches')::VARCHAR[], coalesce((detail ->> 'left')::BIGINT, 0)
         FROM log.run_events
         WHERE run_id = ? AND event = 'planned'
         ORDER BY happened_at DESC
@@ -97,7 +91,7 @@ def _is_whole(lake: Lake, run_id: str) -> bool:
     """
     plan = lake.con.execute(query, [run_id]).fetchone()
     done = lake.con.execute("SELECT batch FROM log.batches WHERE run_id = ?", [run_id]).fetchall()
-    return plan is not None and set(plan[0]) <= {batch for (batch,) in done}
+    return plan is not None and plan[1] == 0 and set(plan[0]) <= {batch for (batch,) in done}
 
 
 def run_summary(lake: Lake, run_id: str) -> dict[str, Any]:

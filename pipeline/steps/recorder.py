@@ -14,8 +14,8 @@ from pipeline.lake.catalog import Lake
 from pipeline.lake.journal import Entry, Journal
 from pipeline.model import MediaTags
 from pipeline.recipe import Recipe
+from pipeline.steps.leftovers import clear_work
 from pipeline.steps.listing import begin_run, make_run_id
-from pipeline.steps.plan import clear_work
 from pipeline.steps.service import Service
 from pipeline.steps.spool import Spool
 

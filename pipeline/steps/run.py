@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import closing, suppress
 from typing import Any, Protocol
 
 from pipeline.errors import interruptible
 from pipeline.lake.catalog import Lake
-from pipeline.model import MediaTags
+from pipeline.model import Batch, MediaTags
 from pipeline.steps.decoders import Decoders
+from pipeline.steps.leftovers import commit_finished
 from pipeline.steps.listing import begin_run, check_sources, make_run_id, write_listing
-from pipeline.steps.plan import commit_finished, plan, read_batch
+from pipeline.steps.plan import plan, read_batch
 from pipeline.steps.publish import end_run, freeze
 from pipeline.steps.spending import budget_of, open_purse
 from pipeline.steps.tag import desk_of, entered, look_at
@@ -54,7 +56,8 @@ def tag(request: dict[str, Any], watch: Watcher) -> dict[str, Any]:
                 planned = plan(work, lake, run_id)
                 watch.planned(planned)
                 if planned["batches"]:
-                    _tag_batches(work, lake, run_id, planned, tagger, decoders, watch)
+                    batches = (read_batch(lake, run_id, batch_id) for batch_id in planned["batches"])
+                    tag_batches(work, lake, run_id, planned, batches, tagger, decoders, watch)
         except KeyboardInterrupt:
             commit_finished(lake, run_id)
             end_run(lake, run_id, interrupted=True)
@@ -68,17 +71,18 @@ def tag(request: dict[str, Any], watch: Watcher) -> dict[str, Any]:
         return summary
 
 
-def _tag_batches(
+def tag_batches(
     work: Workplace,
     lake: Lake,
     run_id: str,
     planned: dict[str, Any],
+    batches: Iterable[Batch],
     tagger: Tagger,
     decoders: Decoders,
     watch: Watcher,
 ) -> None:
+    """Look at batches of a plan and commit each."""
     purse = open_purse(work, lake, run_id, planned)
     desk = desk_of(work, lake, run_id, tagger, watch.tagged, purse)
     with entered(tagger) as load_s:
-        batches = (read_batch(lake, run_id, batch_id) for batch_id in planned["batches"])
         look_at(work, lake, desk, batches, tagger, decoders, load_s, purse)

@@ -9,6 +9,7 @@ from pipeline.steps.query import connect
 _SHORT = (
     "run_id, state, strftime(started_at, '%Y-%m-%d %H:%M') AS started, round(seconds, 1) AS seconds, tagger, "
     "listed, new, changed, gone, media_done || '/' || coalesce(media_planned, 0) AS tagged, "
+    "round(100 * progress)::INTEGER || ' %' AS progress, strftime(eta, '%Y-%m-%d %H:%M') AS eta, "
     "ok, partial, failed, skipped, frames"
 )
 

@@ -65,5 +65,5 @@ _STOPPED = """
 SELECT arg_max(detail, happened_at) FILTER (event = 'spent')
 FROM log.run_events
 WHERE run_id = $1
-HAVING max(happened_at) FILTER (event = 'spent') > max(happened_at) FILTER (event = 'planned')
+HAVING max(happened_at) FILTER (event = 'spent') > max(happened_at) FILTER (event IN ('planned', 'resumed'))
 """

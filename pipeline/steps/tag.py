@@ -10,12 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.lake import writer
-from pipeline.lake.catalog import Lake
+from pipeline.lake.catalog import Crew, Lake
 from pipeline.lake.journal import Journal
 from pipeline.model import Batch, MediaTags
 from pipeline.planning.budget import Purse
 from pipeline.steps.decoders import Decoders
 from pipeline.steps.desk import Desk
+from pipeline.steps.leftovers import is_cancelled
 from pipeline.steps.plan import plans_of, read_batch
 from pipeline.steps.reading import Readers
 from pipeline.steps.spending import had_to_stop, open_purse, pay, record_spent
@@ -25,8 +26,9 @@ from pipeline.taggers.base import Look, Tagger
 Watcher = Callable[[MediaTags], None]
 
 
-def tag_batch(request: dict[str, Any], run_id: str, batch_id: str) -> dict[str, int]:
-    """Tag one planned batch; a batch that is in the lake already is left alone, so a retry adds nothing.
+def tag_batch(request: dict[str, Any], run_id: str, batch_id: str, crew: Crew = "runs") -> dict[str, int]:
+    """Tag one planned batch; a batch that is in the lake already is left alone, so a retry adds nothing, and so is one
+    of a run that was cancelled. crew: see lake/catalog.py.
 
     Returns counts: ok, partial, failed, skipped, frames. Media that can't be read are failed taggings;
     what breaks the batch itself raises, and the next try goes on where this one stopped.
@@ -34,8 +36,9 @@ def tag_batch(request: dict[str, Any], run_id: str, batch_id: str) -> dict[str, 
     work = Workplace.of(request)
     lake = work.lake(read_only=False)
     done: list[MediaTags] = []
-    with lake.at_work(alone=False):
-        if not writer.has_batch(lake, run_id, batch_id) and not had_to_stop(lake, run_id):
+    with lake.at_work(crew, alone=False):
+        is_done = writer.has_batch(lake, run_id, batch_id) or is_cancelled(lake, run_id)
+        if not is_done and not had_to_stop(lake, run_id):
             batch, tagger = read_batch(lake, run_id, batch_id), work.tagger()
             purse = open_purse(work, lake, run_id, plans_of(lake, run_id)[-1])
             desk = desk_of(work, lake, run_id, tagger, done.append, purse)

@@ -6,7 +6,7 @@ from collections.abc import Set
 from dataclasses import asdict
 
 from pipeline import decode
-from pipeline.planning.compare import Wish
+from pipeline.planning.wish import Wish
 from pipeline.steps.workplace import Workplace
 from pipeline.taggers.base import Tagger
 from pipeline.taggers.budget import frame_budget
@@ -29,6 +29,10 @@ def wish_of(work: Workplace, tagger: Tagger, refused: Set[int] = frozenset()) ->
         limit=settings.limit,
         exact=settings.callers_urls,
         inherit=not has_context,
+        only=settings.only,
+        kinds=settings.media_kinds,
+        modified_since=settings.modified_since,
+        modified_before=settings.modified_before,
     )
 
 

@@ -1,4 +1,4 @@
--- One row: one run, with what it found, what it has done so far and how it ended (running: no end yet).
+-- One row: one run, with what it found, how far it is, when it will be done, and how it ended (running: no end yet).
 WITH done AS (
     SELECT
         run_id,
@@ -19,18 +19,41 @@ WITH done AS (
 planned AS (
     SELECT
         run_id,
-        arg_max(detail, happened_at)::JSON AS plan,
+        -- later pieces of a backfill say nothing of the whole
+        arg_max(detail, happened_at) FILTER (detail ->> 'listed' IS NOT NULL)::JSON AS plan,
         sum((detail ->> 'media')::BIGINT)::BIGINT AS media_planned,
         max(happened_at) AS planned_at
     FROM log.run_events
-    WHERE event = 'planned'
+    WHERE event IN ('planned', 'resumed')
+    GROUP BY run_id
+),
+
+-- Work in seconds: what a video lasts, and one for each media object, which is all that an image counts.
+latest AS (
+    SELECT run_id, committed_at, coalesce(media_s, 0) + media AS work_s
+    FROM log.batches
+    WHERE NOT starts_with(batch, 'inherited')
+    QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY committed_at DESC) <= 32
+),
+
+-- By the last batches: as fast as it goes now, however long it was paused before.
+speed AS (
+    SELECT
+        run_id,
+        max(committed_at) AS last_at,
+        CASE WHEN count(*) = 32
+            THEN (sum(work_s) - arg_min(work_s, committed_at)) / epoch(max(committed_at) - min(committed_at))
+            ELSE sum(work_s) / epoch(max(committed_at) - any_value(started_at))
+            END AS work_per_s
+    FROM latest
+    JOIN log.runs USING (run_id)
     GROUP BY run_id
 ),
 
 ended AS (
     SELECT
         run_id,
-        arg_max(event, happened_at) AS state,
+        arg_max(event, happened_at) AS how,
         max(happened_at) AS ended_at,
         arg_max(detail, happened_at)::JSON ->> 'error' AS error
     FROM log.run_events
@@ -42,7 +65,7 @@ SELECT
     runs.run_id,
     runs.kind,
     -- one that was planned again after its end (a cleared Airflow run) is running again
-    CASE WHEN planned_at > ended_at OR ended_at IS NULL THEN 'running' ELSE ended.state END AS state,
+    CASE WHEN planned_at > ended_at OR ended_at IS NULL THEN 'running' ELSE how END AS state,
     runs.started_at,
     ended.ended_at,
     runs.sources,
@@ -61,6 +84,13 @@ SELECT
     (plan ->> 'excluded')::BIGINT AS excluded,
     planned.media_planned,
     coalesce(done.media_done, 0) AS media_done,
+    (plan ->> 'claimed')::BIGINT AS claimed,
+    coalesce(done.media_hours, 0) * 3600 + coalesce(done.media_done, 0) AS work_done_s,
+    greatest(media_planned - coalesce(done.media_done, 0), 0)
+        * ((plan ->> '$.forecast.media_hours.expected')::DOUBLE * 3600 / nullif(media_planned, 0) + 1) AS work_left_s,
+    CASE WHEN state = 'finished' THEN 1 ELSE work_done_s / nullif(work_done_s + work_left_s, 0) END AS progress,
+    CASE WHEN state = 'running' THEN work_left_s / nullif(work_per_s, 0) END AS left_s,
+    last_at + to_seconds(left_s) AS eta,
     coalesce(done.ok, 0) AS ok,
     coalesce(done.partial, 0) AS partial,
     coalesce(done.failed, 0) AS failed,
@@ -85,4 +115,5 @@ FROM log.runs
 LEFT JOIN done USING (run_id)
 LEFT JOIN planned USING (run_id)
 LEFT JOIN ended USING (run_id)
+LEFT JOIN speed USING (run_id)
 LEFT JOIN (SELECT DISTINCT recipe_id, tagger FROM log.recipes) AS recipes USING (recipe_id)

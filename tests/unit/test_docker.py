@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.settings import ENV_PREFIX, GPU_POOL, Settings
+from pipeline.settings import BACKFILL_POOL, ENV_PREFIX, GPU_POOL, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
@@ -179,12 +179,13 @@ def test_the_catalog_of_a_lake_lies_in_the_postgres_that_is_there_for_airflow() 
     assert named == {place}
 
 
-def test_the_pool_of_a_tagger_that_loads_a_model_is_made_before_anything_is_scheduled() -> None:
+def test_the_pools_are_made_before_anything_is_scheduled() -> None:
     shell, options, script = SERVICES["migrate"]["command"]
     assert (shell, options) == ("sh", "-ec")
-    migrate, pool = (part.strip().removeprefix("exec ") for part in script.split(";"))
+    migrate, *pools = (part.strip().removeprefix("exec ") for part in script.split(";"))
     assert shlex.split(migrate) == ["airflow", "db", "migrate"]
-    assert shlex.split(pool)[:5] == ["airflow", "pools", "set", GPU_POOL, "1"]
+    made = [["airflow", "pools", "set", name, "1"] for name in (GPU_POOL, BACKFILL_POOL)]
+    assert [shlex.split(pool)[:5] for pool in pools] == made
     for name in ("api-server", "scheduler", "dag-processor"):
         assert SERVICES[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
 

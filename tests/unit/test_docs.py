@@ -33,7 +33,7 @@ from pipeline.lake.tables import TABLES
 from pipeline.lake.views import views
 from pipeline.planning.prices import load_prices
 from pipeline.recipe import DEFAULT_KINDS
-from pipeline.settings import ENV_PREFIX, GPU_POOL, Settings, load_settings
+from pipeline.settings import BACKFILL_POOL, ENV_PREFIX, GPU_POOL, Settings, load_settings
 from pipeline.steps.publish import DONE, PLANNED
 from pipeline.steps.query import queries
 from pipeline.taggers.budget import frame_budget
@@ -351,7 +351,7 @@ def test_what_a_command_names_exists(line: str) -> None:
         assert {word for word in rest if "=" not in word} <= set(targets)
         assert {word.partition("=")[0] for word in rest if "=" in word} <= variables
     if (command, *rest[:2]) == ("airflow", "pools", "set"):
-        assert rest[2] == GPU_POOL
+        assert rest[2] in (GPU_POOL, BACKFILL_POOL)
     for word in rest:
         if command == "pip" and "==" in word:
             assert word in (ROOT / "constraints.txt").read_text().splitlines()

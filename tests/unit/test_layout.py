@@ -12,13 +12,14 @@ from pipeline.errors import CODES
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(path for folder in ("pipeline", "dags") for path in (ROOT / folder).rglob("*.py"))
-BASE = {"model", "comparison", "recipe", "errors", "settings", "uris"}
+BASE = {"model", "comparison", "recipe", "errors", "form", "settings", "uris"}
 DOORS = {"cli", "api", "dags", "pipeline"}  # `pipeline` itself: connect()
 
 EXCEPTIONS = {
     ("lake", "pipeline.store.base"): "a lake is handed its store and knows the protocol, no store",
     ("cli", "pipeline.api.serve"): "`shotlog serve` opens the other door",
-    ("dags", "pipeline.settings"): "the schedule and the form's defaults are settings",
+    ("dags", "pipeline.settings"): "the schedule and the pools are settings",
+    ("dags", "pipeline.form"): "what a run's form asks for",
     ("decode", "pipeline.shots.base"): "its protocol",
     ("decode", "pipeline.shots"): "shots are found in the child process that decodes, on frames that never leave it",
 }
@@ -59,7 +60,8 @@ def allowed(own: str) -> set[str]:
     """The rooms that a file of this room may import from."""
     stages = {room(path) for path in MODULES} - BASE - DOORS - {"steps"}
     if own in BASE:
-        return {"settings": {"model", "recipe", "errors"}, "model": {"recipe", "uris"}}.get(own, set())
+        known = {"settings": {"model", "recipe", "errors"}, "model": {"recipe", "uris"}, "form": {"settings", "recipe"}}
+        return known.get(own, set())
     if own == "steps":
         return BASE | stages | {"steps"}
     if own in DOORS:

@@ -14,8 +14,8 @@ from pipeline.lake.catalog import open_lake
 from pipeline.model import MediaObject
 from pipeline.planning import compare as comparing
 from pipeline.planning.batches import MAX_BATCHES, batches
-from pipeline.planning.compare import Wish
 from pipeline.planning.listing import LISTING, kind_of
+from pipeline.planning.wish import Wish
 from pipeline.recipe import Recipe
 from pipeline.store import open_store
 from tests.unit.lake.made import OTHER_RECIPE, RECIPE, media, tagging

@@ -1,0 +1,216 @@
+"""A backfill: a run of any size, planned in pieces that follow one another, beside the runs that tag what is new.
+
+What is to do is decided once, and claimed; every piece is what nobody has looked at since. So it can be killed, paused
+and resumed at any time: the lake and the claims say where it stands. No other run takes it over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from typing import Any
+
+from pipeline.errors import LakeError, UsageError, interruptible
+from pipeline.lake import writer
+from pipeline.lake.catalog import Lake
+from pipeline.model import Batch
+from pipeline.steps.leftovers import clear_work, commit_finished, is_cancelled, state_of
+from pipeline.steps.listing import begin_run, check_request, make_run_id, write_listing
+from pipeline.steps.plan import plan_piece, plans_of, read_batch
+from pipeline.steps.publish import end_run, freeze, run_summary
+from pipeline.steps.run import Watcher, tag_batches
+from pipeline.steps.spending import had_to_stop
+from pipeline.steps.workplace import Workplace
+
+KIND = "backfill"
+
+
+def begin(request: dict[str, Any], run_name: str | None = None, going_on: str | None = None) -> str:
+    """List every source; makes the lake where there is none. Returns the run's id.
+
+    run_name: what the scheduler calls it; a second call under the same name goes on with the first one's listing.
+    going_on: the one that goes on, where it isn't a new one.
+    """
+    work = Workplace.of(request)
+    check_request(work)
+    with closing(work.lake(create=going_on is None, read_only=False)) as lake:
+        if going_on:
+            return _go_on(work, lake, going_on)
+        run_id = make_run_id(run_name)
+        begin_run(work, lake, run_id, kind=KIND)
+        if not plans_of(lake, run_id):
+            write_listing(work, lake, run_id)
+        return run_id
+
+
+def plan(request: dict[str, Any], run_id: str, piece: int | None, max_batches: int) -> dict[str, Any]:
+    """Plan one `piece`, from 0. Returns its `batches` (ids), and for a scheduler its `tasks`, each a batch_id and what
+    to call it. The same piece again gives the same.
+
+    piece: None: the first that isn't done. max_batches: what the scheduler can map; the setting piece_batches may say
+    less.
+    """
+    work = Workplace.of(request)
+    with closing(work.lake(read_only=False)) as lake:
+        return _planned(work, lake, run_id, piece, max_batches)
+
+
+def end_piece(request: dict[str, Any], run_id: str) -> int | None:
+    """End the last piece that was planned, and with the last of all the run. Returns the number of the next one, None
+    where nothing is left to do.
+
+    Raises LakeError where batches are missing.
+    """
+    work = Workplace.of(request)
+    with closing(work.lake(read_only=False)) as lake:
+        return _end_piece(work, lake, run_id)
+
+
+def backfill(request: dict[str, Any], watch: Watcher, run_id: str | None = None) -> dict[str, Any]:
+    """All of it in this process: what `shotlog backfill` does, and what Airflow spreads over tasks. Returns the run's
+    summary.
+
+    run_id: of the one to go on with, under the settings that it began with. A KeyboardInterrupt keeps what is answered,
+    and goes on to the caller.
+    """
+    if run_id:
+        request = {**_asked(request, run_id), **request}
+    work = Workplace.of(request)
+    check_request(work)
+    with (
+        closing(work.lake(create=run_id is None, read_only=False)) as lake,
+        lake.at_work("backfill command", alone=True, waiting=watch.waiting),
+    ):
+        if run_id:
+            _go_on(work, lake, run_id)
+        else:
+            run_id = make_run_id(None)
+            begin_run(work, lake, run_id, kind=KIND)
+            write_listing(work, lake, run_id, watch.listed)
+        try:
+            with interruptible():
+                _look_at_pieces(work, lake, run_id, watch)
+        except KeyboardInterrupt:
+            end_run(lake, run_id, interrupted=True)
+            raise
+        except Exception as error:
+            with suppress(Exception):  # what stopped the run may also hinder this, and matters more
+                end_run(lake, run_id, error=error)
+            raise
+        return run_summary(lake, run_id)
+
+
+def cancel(request: dict[str, Any], run_id: str) -> dict[str, Any]:
+    """End a backfill for good: waits for the batches that are being looked at, and keeps what they find."""
+    work = Workplace.of(request)
+    with closing(work.lake(read_only=False)) as lake:
+        _check_open(lake, run_id)
+        writer.record_event(lake, run_id, "cancelled")
+        with lake.at_work("backfills", alone=True):
+            commit_finished(lake, run_id)
+            clear_work(lake, run_id)
+        return run_summary(lake, run_id)
+
+
+def _look_at_pieces(work: Workplace, lake: Lake, run_id: str, watch: Watcher) -> None:
+    tagger, is_first, is_over = work.tagger(), True, False
+    while not is_over:
+        planned = _planned(work, lake, run_id, None, work.settings.piece_batches)
+        if is_first:
+            whole = plans_of(lake, run_id)[0]
+            watch.planned({**whole, "media": whole["media"] - _media_done(lake, run_id)})
+            is_first = False
+        if planned["batches"]:
+            batches = _batches(lake, run_id, planned)
+            with lake.at_work("backfills", alone=False, waiting=watch.waiting), work.decoders() as decoders:
+                tag_batches(work, lake, run_id, planned, batches, tagger, decoders, watch)
+        is_over = _end_piece(work, lake, run_id) is None
+
+
+def _planned(work: Workplace, lake: Lake, run_id: str, piece: int | None, max_batches: int) -> dict[str, Any]:
+    plans = plans_of(lake, run_id)
+    if piece is None:
+        piece = len(plans) - bool(plans and _missing(lake, run_id, plans[-1]))
+    if piece < len(plans):
+        planned = plans[piece]
+    elif is_cancelled(lake, run_id):
+        planned = {"batches": [], "tasks": [], "left": 0}
+    else:
+        planned = plan_piece(work, lake, run_id, min(max_batches, work.settings.piece_batches), plans)
+    return {**planned, "piece": piece}
+
+
+def _go_on(work: Workplace, lake: Lake, run_id: str) -> str:
+    """Take up one that was stopped or paused; nothing where it is at work."""
+    _check_open(lake, run_id)
+    _check_recipe(work, lake, run_id)
+    if state_of(lake, run_id) != "running":
+        writer.record_event(lake, run_id, "resumed")
+    if not plans_of(lake, run_id):  # it broke before, and its listing may be half of one
+        write_listing(work, lake, run_id)
+    return run_id
+
+
+def _end_piece(work: Workplace, lake: Lake, run_id: str) -> int | None:
+    plans = plans_of(lake, run_id)
+    last = plans[-1]
+    stopped = is_cancelled(lake, run_id) or had_to_stop(lake, run_id)
+    missing = [] if stopped else _missing(lake, run_id, last)
+    if last["left"] and not stopped and not missing:
+        freeze(work, lake, run_id)
+        return len(plans)
+    summary = end_run(lake, run_id)
+    freeze(work, lake, run_id)
+    if missing:
+        raise LakeError(
+            f"backfill {run_id} is {summary['state']}: {len(missing)} batches are missing; clear the failed tasks, or "
+            f"go on with: shotlog backfill --resume {run_id}"
+        )
+    return None
+
+
+def _missing(lake: Lake, run_id: str, planned: dict[str, Any]) -> list[str]:
+    """Batches of a piece that aren't in the lake."""
+    done = lake.transaction(
+        lambda con: con.execute("SELECT batch FROM log.batches WHERE run_id = ?", [run_id]).fetchall()
+    )
+    return [batch_id for batch_id in planned["batches"] if (batch_id,) not in done]
+
+
+def _media_done(lake: Lake, run_id: str) -> int:
+    row = lake.con.execute("SELECT media_done FROM runs WHERE run_id = ?", [run_id]).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _batches(lake: Lake, run_id: str, planned: dict[str, Any]) -> Iterator[Batch]:
+    """Those, until the run is cancelled."""
+    for batch_id in _missing(lake, run_id, planned):
+        if not is_cancelled(lake, run_id):
+            yield read_batch(lake, run_id, batch_id)
+
+
+def _asked(request: dict[str, Any], run_id: str) -> dict[str, Any]:
+    """What a backfill was begun with. Raises UsageError where there is no such one that goes on."""
+    with closing(Workplace.of(request).lake()) as lake:
+        _check_open(lake, run_id)
+        row = lake.con.execute("SELECT request FROM log.runs WHERE run_id = ?", [run_id]).fetchone()
+        return {name: value for name, value in json.loads(row[0] if row else "{}").items() if value not in (None, [])}
+
+
+def _check_open(lake: Lake, run_id: str) -> None:
+    open_ones = lake.con.execute(
+        "SELECT run_id FROM runs WHERE kind = ? AND state NOT IN ('finished', 'cancelled') ORDER BY started_at", [KIND]
+    ).fetchall()
+    if (run_id,) not in open_ones:
+        known = ", ".join(name for (name,) in open_ones) or "none"
+        raise UsageError(f"there is no backfill '{run_id}' to go on with: open ones are {known} (`shotlog runs`)")
+
+
+def _check_recipe(work: Workplace, lake: Lake, run_id: str) -> None:
+    row = lake.con.execute("SELECT recipe_id FROM log.runs WHERE run_id = ?", [run_id]).fetchone()
+    if row != (work.recipe(work.tagger()).recipe_id,):
+        raise UsageError(
+            f"backfill {run_id} was begun under another recipe: go on with the model and settings that it had, or "
+            f"`shotlog backfill --cancel {run_id}` and begin a new one"
+        )

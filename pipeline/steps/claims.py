@@ -1,0 +1,58 @@
+"""What a run has planned and not yet looked at: no other run plans it, too."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pipeline.lake.catalog import Lake
+from pipeline.planning.listing import LISTING
+
+STALLED = timedelta(hours=24)
+"""A run that has committed nothing for so long holds no claims: what it has planned would wait for ever."""
+
+
+def claims_glob(lake: Lake, run_id: str) -> str:
+    """The claims of a run as a listing: Parquet of schema LISTING."""
+    return lake.work_uri(run_id, "claims", "*.parquet")
+
+
+def claim(lake: Lake, run_id: str) -> None:
+    """Claim what the tables of `compare` say is to do and must be looked at."""
+    uri = lake.work_uri(run_id, "claims", "000000.parquet")
+    if "://" in uri:
+        lake.store.prepare(lake.con)
+    else:
+        Path(uri).parent.mkdir(parents=True, exist_ok=True)
+    place = uri.replace("'", "''")
+    columns = ", ".join(LISTING.names)
+    lake.con.execute(
+        f"COPY (SELECT {columns} FROM compared JOIN copies USING (media_id) WHERE todo AND inherits IS NULL) "
+        f"TO '{place}' (FORMAT parquet)"
+    )
+
+
+def claims_of_others(lake: Lake, run_id: str) -> tuple[str, ...]:
+    """The claim files of runs that go on."""
+    prefix = lake.work_uri("")
+    files = [uri for uri in lake.store.names(prefix.rstrip("/")) if "/claims/" in uri.removeprefix(prefix)]
+    if not files:
+        return ()
+    going_on = lake.transaction(lambda con: con.execute(_GOING_ON, [datetime.now(UTC) - STALLED]).fetchall())
+    runs = {name for (name,) in going_on} - {run_id}
+    return tuple(uri for uri in files if uri.removeprefix(prefix).partition("/")[0] in runs)
+
+
+_GOING_ON = """
+WITH moved AS (
+    SELECT run_id, happened_at AS moved_at FROM log.run_events
+    UNION ALL
+    SELECT run_id, committed_at FROM log.batches
+)
+
+SELECT run_id
+FROM moved
+WHERE run_id NOT IN (SELECT run_id FROM log.run_events WHERE event IN ('finished', 'cancelled', 'died'))
+GROUP BY run_id
+HAVING max(moved_at) > ?
+"""

@@ -1,0 +1,258 @@
+"""Backfills: what they are asked for alone, in pieces, beside other runs, killed, paused, resumed and cancelled."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import LakeError, UsageError
+from pipeline.steps import backfill, claims
+from pipeline.steps.forget import forget
+from pipeline.steps.tag import tag_batch
+from tests.integration.doors import SHOTLOG, ask, environment, files, fill, rows, shotlog, tag
+from tests.integration.quiet import Quiet
+from tests.integration.test_postgres import HALF, ONCE, ORPHANS
+
+NAMES = ("a.mp4=cfr.mp4", "b.mp4=vfr.mkv", "c.mp4=hevc.mp4", "d.png=coffee.png", "e.mp4=cfr.mov", "f.jpg=china.jpg")
+
+
+@pytest.fixture
+def archive(tmp_path):
+    folder = fill(tmp_path / "in", *NAMES)
+    for day, path in enumerate(sorted(folder.iterdir(), reverse=True), start=1):
+        at = datetime(2026, 1, day, tzinfo=UTC).timestamp()
+        os.utime(path, (at, at))
+    return folder
+
+
+@pytest.fixture
+def request_(archive, tmp_path):
+    few = {"max_frames": 2, "batch_frames": 2, "piece_batches": 2}
+    return {"sources": str(archive), "lake": str(tmp_path / "lake"), "tagger": "null", "workers": 1, **few}
+
+
+def run(request, **more):
+    return backfill.backfill({**request, **more}, Quiet())
+
+
+def looked_at(lake, run_id):
+    query = f"SELECT parse_filename(uri) FROM log.taggings WHERE run_id = '{run_id}' ORDER BY batch, tagged_at"
+    return [name for (name,) in ask(lake, query)]
+
+
+def check_everything_once(lake, count):
+    assert ask(lake, ONCE) == [(count, count)]
+    assert [ask(lake, query)[0][0] for query in (HALF, ORPHANS)] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("wish", "expected"),
+    [
+        ({}, {"a.mp4", "b.mp4", "c.mp4", "d.png", "e.mp4", "f.jpg"}),
+        ({"media_kinds": "image"}, {"d.png", "f.jpg"}),
+        ({"media_kinds": "video", "exclude": "b.*"}, {"a.mp4", "c.mp4", "e.mp4"}),
+        ({"modified_since": "2026-01-04"}, {"a.mp4", "b.mp4", "c.mp4"}),
+        ({"modified_since": "2026-01-02", "modified_before": "2026-01-04T00:00:00+00:00"}, {"d.png", "e.mp4"}),
+        ({"only": "stale"}, set()),
+        ({"limit": 3}, {"a.mp4", "b.mp4", "c.mp4"}),
+    ],
+)
+def test_only_what_is_asked_for(wish, expected, request_):
+    summary = run(request_, **wish)
+    assert summary["state"] == "finished"
+    assert set(looked_at(request_["lake"], summary["run_id"])) == expected
+    gone = ask(request_["lake"], "SELECT count(*) FROM log.sightings WHERE state = 'gone'")
+    assert gone == [(0,)], "what a run leaves out isn't gone"
+
+
+@pytest.mark.parametrize(("order", "first"), [("path", "a.mp4"), ("oldest", "f.jpg"), ("newest", "a.mp4")])
+def test_what_comes_first(order, first, request_):
+    summary = run(request_, order=order, batch_frames=1)
+    names = looked_at(request_["lake"], summary["run_id"])
+    assert (names[0], names == sorted(names, reverse=order == "oldest")) == (first, True)
+
+
+def test_only_what_is_stale_or_failed_so(request_, archive):
+    (archive / "b.mp4").write_bytes(b"")
+    (archive / "c.mp4").write_bytes(b"<html>")
+    tag(request_["lake"], archive)
+    stale = run(request_, only="stale", max_frames=1, media_kinds="video")
+    assert set(looked_at(request_["lake"], stale["run_id"])) == {"a.mp4", "e.mp4"}
+    empty = run(request_, only="failed:empty_file", max_frames=60)
+    assert looked_at(request_["lake"], empty["run_id"]) == ["b.mp4"]
+    failed = run(request_, only="failed", max_frames=60)
+    assert set(looked_at(request_["lake"], failed["run_id"])) == {"b.mp4", "c.mp4"}
+
+
+def test_it_is_done_in_pieces_and_says_how_far_it_is(request_):
+    run_id = backfill.begin(request_, "by-hand")
+    far, piece = [], 0
+    while piece is not None:
+        planned = backfill.plan(request_, run_id, piece, 1_000)
+        assert planned == backfill.plan(request_, run_id, piece, 1_000), "a retry gets the same piece"
+        assert len(planned["batches"]) <= 2
+        for task in planned["tasks"]:
+            tag_batch(request_, run_id, task["batch_id"], "backfills")
+            far += ask(request_["lake"], "SELECT media_planned, media_done, progress, left_s FROM runs")
+        last, piece = piece, backfill.end_piece(request_, run_id)
+    assert last == 2
+    assert [row[0] for row in far] == [6] * len(far)
+    assert all(row[3] >= 0 for row in far), "and when it will be done"
+    for column in (1, 2):
+        numbers = [row[column] for row in far]
+        assert numbers == sorted(set(numbers)), "it grows with every batch"
+    assert ask(request_["lake"], "SELECT state, progress, left_s FROM runs") == [("finished", 1, None)]
+    assert not (Path(request_["lake"]) / "work" / run_id).exists()
+    check_everything_once(request_["lake"], 6)
+
+
+def test_a_piece_whose_batches_are_missing_doesnt_end(request_):
+    run_id = backfill.begin(request_, "by-hand")
+    planned = backfill.plan(request_, run_id, 0, 1_000)
+    tag_batch(request_, run_id, planned["batches"][0], "backfills")
+    with pytest.raises(LakeError, match=f"1 batches are missing.* shotlog backfill --resume {run_id}"):
+        backfill.end_piece(request_, run_id)
+    assert backfill.backfill({"lake": request_["lake"]}, Quiet(), run_id)["state"] == "finished"
+    check_everything_once(request_["lake"], 6)
+
+
+def test_hourly_runs_go_on_beside_it_and_leave_it_what_it_has_planned(request_, archive, monkeypatch):
+    lake = request_["lake"]
+    run_id = backfill.begin(request_, "by-hand")
+    batches = backfill.plan(request_, run_id, 0, 1_000)["batches"]
+    fill(archive, "new.mp4=cfr.mkv")
+    hourly = tag(lake, archive, max_frames=2)
+    assert looked_at(lake, hourly["run_id"]) == ["new.mp4"]
+    assert ask(lake, f"SELECT state, claimed FROM runs WHERE run_id = '{hourly['run_id']}'") == [("finished", 6)]
+    for batch_id in batches:
+        tag_batch(request_, run_id, batch_id, "backfills")
+    backfill.end_piece(request_, run_id)
+    other = backfill.backfill({**request_, "order": "newest"}, Quiet())
+    assert looked_at(lake, other["run_id"]) == [], "nor does another backfill"
+    monkeypatch.setattr(claims, "STALLED", timedelta(0))
+    assert len(looked_at(lake, tag(lake, archive, max_frames=2)["run_id"])) == 4, (
+        "one that stands still holds up nobody"
+    )
+    assert backfill.backfill({"lake": lake}, Quiet(), run_id)["state"] == "finished"
+    assert ask(lake, "SELECT count(*) FROM log.taggings") == [(7,)], "and pays for nothing twice"
+    check_everything_once(lake, 7)
+
+
+@pytest.mark.seeds(3, 30)
+def test_one_that_is_killed_at_any_moment_goes_on(seed, request_, archive, tmp_path):
+    chance, lake = random.Random(seed), request_["lake"]
+    options = ["--tagger", "null", "--max-frames", "2", "--workers", "1", "--format", "json"]
+    env = environment(tmp_path, SHOTLOG_BATCH_FRAMES="2", SHOTLOG_PIECE_BATCHES="2")
+    command = [SHOTLOG, "backfill", str(archive), "--lake", lake, *options]
+    for _ in range(chance.randint(2, 4)):
+        with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                process.wait(chance.uniform(0.5, 5))
+            except subprocess.TimeoutExpired:
+                process.kill()
+        begun = ask(lake, "SELECT run_id FROM runs") if (Path(lake) / "lake.json").exists() else []
+        if begun:
+            command = [SHOTLOG, "backfill", "--lake", lake, "--resume", begun[0][0], *options]
+    last = subprocess.run(command, env=env, capture_output=True, text=True, timeout=200)
+    finished = ask(lake, "SELECT state FROM runs") == [("finished",)]
+    assert last.returncode == 0 or (finished and "no backfill" in last.stderr), last.stderr
+    assert finished
+    check_everything_once(lake, 6)
+
+
+def test_ctrl_c_pauses_it(request_, archive, tmp_path):
+    env = environment(tmp_path, SHOTLOG_BATCH_FRAMES="1", SHOTLOG_PIECE_BATCHES="1")
+    command = [SHOTLOG, "backfill", str(archive), "--lake", request_["lake"], "--tagger", "null", "--workers", "1"]
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:
+        said = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        said += process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert "shotlog backfill --resume RUN" in said
+    ((run_id, state),) = ask(request_["lake"], "SELECT run_id, state FROM runs")
+    assert state == "interrupted"
+    again = shotlog("backfill", "--lake", "lake", "--resume", run_id, "--format", "json", cwd=tmp_path)
+    assert (again.returncode, json.loads(again.stdout)["state"]) == (0, "finished"), again.stderr
+    check_everything_once(request_["lake"], 6)
+
+
+def test_one_that_is_cancelled_keeps_what_it_did_and_does_no_more(request_, archive, tmp_path):
+    lake = request_["lake"]
+    run_id = backfill.begin(request_, "by-hand")
+    batches = backfill.plan(request_, run_id, 0, 1_000)["batches"]
+    tag_batch(request_, run_id, batches[0], "backfills")
+    done = shotlog("backfill", "--lake", "lake", "--cancel", run_id, "--format", "json", cwd=tmp_path)
+    assert (done.returncode, json.loads(done.stdout)["state"]) == (0, "cancelled"), done.stderr
+    assert sum(tag_batch(request_, run_id, batches[1], "backfills").values()) == 0
+    assert backfill.end_piece(request_, run_id) is None
+    assert backfill.plan(request_, run_id, 1, 1_000)["batches"] == []
+    assert not (Path(lake) / "work" / run_id).exists()
+    assert files(lake) == ["a.mp4"]
+    assert len(looked_at(lake, tag(lake, archive, max_frames=2)["run_id"])) == 5
+    for verb in ("--resume", "--cancel"):
+        again = shotlog("backfill", "--lake", "lake", verb, run_id, cwd=tmp_path)
+        assert again.returncode == 2
+        assert f"there is no backfill '{run_id}' to go on with: open ones are none" in again.stderr
+
+
+def test_what_is_forgotten_meanwhile_is_not_looked_at(request_, archive):
+    lake = request_["lake"]
+    run_id = backfill.begin(request_, "by-hand")
+    backfill.plan(request_, run_id, 0, 1_000)
+    for name in ("b.mp4", "f.jpg"):  # of this piece, and of a later one
+        forget({"lake": lake}, [str(archive / name)])
+    assert backfill.backfill({"lake": lake}, Quiet(), run_id)["state"] == "finished"
+    assert files(lake) == ["a.mp4", "c.mp4", "d.png", "e.mp4"]
+
+
+def test_it_goes_on_under_its_own_recipe_alone(request_):
+    run_id = backfill.begin(request_, "by-hand")
+    with pytest.raises(UsageError, match=f"was begun under another recipe.* --cancel {run_id}"):
+        backfill.backfill({"lake": request_["lake"], "max_frames": 9}, Quiet(), run_id)
+
+
+def test_a_budget_ends_it_until_somebody_gives_more(request_, archive):
+    prices = archive.parent / "prices.toml"
+    prices.write_text('currency = "USD"\ngpu_hour = 1000000\n[taggers.null]\ngpus = 1\nframes_per_s = 1\n')
+    spent = run(request_, prices=str(prices), budget="0.001 USD")
+    assert (spent["state"], spent["ok"]) == ("stopped", 0)
+    assert ask(request_["lake"], "SELECT kind, state FROM runs") == [("backfill", "stopped")]
+    again = backfill.backfill({"lake": request_["lake"], "budget": "1000000 USD"}, Quiet(), spent["run_id"])
+    assert (again["state"], again["ok"]) == ("finished", 6), again
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--only", "nope"], "unknown reason to tag 'nope': known are changed, failed, failed:CODE, new, stale"),
+        (["--only", "failed:nope"], "unknown error code 'nope': known are access_denied"),
+        (["--only", "new:x"], "unknown reason to tag 'new:x'"),
+        (["--media-kinds", "audio"], "unknown media kind 'audio': known are image, video"),
+        (["--modified-since", "yesterday"], "modified_since can't be 'yesterday'"),
+        (["--order", "random"], "order can't be 'random'"),
+        (["--resume", "x"], "give either URIs, or --resume, or --cancel"),
+    ],
+)
+@pytest.mark.usefixtures("archive")
+def test_what_cant_be_meant(options, sentence, tmp_path):
+    done = shotlog("backfill", "in", "--lake", "lake", *options, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr
+    assert not (tmp_path / "lake").exists()
+
+
+@pytest.mark.usefixtures("archive")
+def test_nothing_there_is_no_error_and_a_dry_run_writes_nothing(tmp_path):
+    (tmp_path / "empty").mkdir()
+    dry = shotlog("backfill", "in", "--lake", "lake", "--dry-run", "--format", "json", cwd=tmp_path)
+    assert (dry.returncode, json.loads(dry.stdout)["new"]) == (0, 6), dry.stderr
+    assert not (tmp_path / "lake").exists()
+    done = shotlog("backfill", "empty", "--lake", "lake", "--tagger", "null", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "listed 0 media objects" in done.stderr
+    assert rows(tmp_path / "lake")["taggings"] == 0

@@ -16,13 +16,18 @@ from pipeline.lake.frozen import GRACE, LATEST, folder_of, frozen_catalogs
 def publish(lake: Lake) -> str:
     """Freeze the catalog as it is; returns where the copy is. Older ones go, once past their grace."""
     snapshot, data = _freeze(lake)
-    name = f"{snapshot:012}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.duckdb"
+    name = f"{snapshot:012}-{_made_at(lake):%Y%m%dT%H%M%SZ}.duckdb"
     uri = f"{folder_of(lake.uri)}/{name}"
     lake.store.write(uri, data)
     told = {"catalog": name, "snapshot": snapshot, "attach": f"ATTACH 'ducklake:{uri}' AS lake (READ_ONLY)"}
     lake.store.write(f"{folder_of(lake.uri)}/{LATEST}", json.dumps(told).encode())
     prune(lake, keep=uri)
     return uri
+
+
+def _made_at(lake: Lake) -> datetime:
+    """Now, or where the clock was set back, as late as the latest: who asks for the newest finds this one."""
+    return max([datetime.now(UTC), *(one.made_at for one in frozen_catalogs(lake.uri, lake.store))])
 
 
 def prune(lake: Lake, *, keep: str, grace: timedelta = GRACE) -> list[str]:

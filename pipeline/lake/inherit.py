@@ -20,15 +20,20 @@ HEIRS = pa.schema(
 """One row a copy: its new tagging, the tagging that it inherits, and the object itself."""
 
 DETAILS = tuple(name for name, schema in TABLES.items() if "tagging_id" in schema.names and "uri" in schema.names)
+# as pipeline/lake/order.py says
+_NOW = """
+greatest(now(), (
+    SELECT max(earlier.tagged_at) + INTERVAL 1 MICROSECOND
+    FROM log.taggings AS earlier
+    WHERE earlier.media_id = heirs.media_id
+))
+"""
 _PAID = ("prompt_tokens", "completion_tokens", "bytes_read", "decode_s", "model_s")
 
 
-def inherit(con: duckdb.DuckDBPyConnection, heirs: str, *, run_id: str, batch_id: str, at: str = "now()") -> None:
-    """Write the taggings of `heirs` (a relation with the columns of HEIRS), inside the caller's transaction.
-
-    at: when they were tagged, as SQL.
-    """
-    told = {"run_id": f"'{run_id}'", "batch": f"'{batch_id}'", "tagged_at": at}
+def inherit(con: duckdb.DuckDBPyConnection, heirs: str, *, run_id: str, batch_id: str) -> None:
+    """Write the taggings of `heirs` (a relation with the columns of HEIRS), inside the caller's transaction."""
+    told = {"run_id": f"'{run_id}'", "batch": f"'{batch_id}'", "tagged_at": _NOW}
     for name in DETAILS:
         taken = HEIRS.names if name == "taggings" else ("tagging_id", "media_id", "uri")
         values = {column: f"heirs.{column}" for column in taken}

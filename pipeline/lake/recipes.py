@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
 
@@ -10,6 +9,7 @@ import duckdb
 
 from pipeline.errors import UsageError
 from pipeline.lake import hidden, writer
+from pipeline.lake.order import after
 from pipeline.recipe import Recipe
 
 NONE = "none"
@@ -74,7 +74,7 @@ def find(con: duckdb.DuckDBPyConnection, named: str) -> str:
 def name(con: duckdb.DuckDBPyConnection, recipe_id: str, new_name: str) -> None:
     """Give a recipe a name, inside the caller's transaction; another that had it before loses it."""
     taken = [one["recipe_id"] for one in known(con) if one["name"] == new_name and one["recipe_id"] != recipe_id]
-    now = datetime.now(UTC)
+    now = after(con, "SELECT max(named_at) FROM log.recipe_names")
     rows = [{"recipe_id": other, "name": None, "named_at": now} for other in taken]
     writer.insert(con, {"recipe_names": [*rows, {"recipe_id": recipe_id, "name": new_name, "named_at": now}]})
 
@@ -84,7 +84,8 @@ def choose(con: duckdb.DuckDBPyConnection, recipe_id: str | None) -> None:
 
     Inside the caller's transaction. Nothing is looked at: the history is there.
     """
-    writer.insert(con, {"recipe_choices": [{"recipe_id": recipe_id, "chosen_at": datetime.now(UTC)}]})
+    chosen_at = after(con, "SELECT max(chosen_at) FROM log.recipe_choices")
+    writer.insert(con, {"recipe_choices": [{"recipe_id": recipe_id, "chosen_at": chosen_at}]})
     hidden.refresh(con)
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 from pipeline.lake import hidden
 from pipeline.lake.catalog import Lake
 from pipeline.lake.inherit import HEIRS, inherit
+from pipeline.lake.order import after, after_earlier_looks
 from pipeline.lake.tables import TABLES
 from pipeline.model import Batch, MediaTags, TaggedFrame, timecode
 from pipeline.recipe import METADATA_KINDS, Recipe
@@ -65,15 +66,19 @@ def commit_batch(
     def work(con: duckdb.DuckDBPyConnection) -> bool:
         if _has_batch(con, run_id, batch_id):
             return False
+        if planned is None or batches_of_others(con, run_id) != planned.others:
+            looked_at = {tagging.object.media_id for tagging in taggings}
+        else:
+            looked_at = set(planned.looked_at)
+        if looked_at:
+            after_earlier_looks(con, rows["taggings"], looked_at)
         insert(con, rows)
         if heirs:
             con.register("heirs_given", pa.Table.from_pylist([_heir(heir) for heir in heirs], schema=HEIRS))
             inherit(con, "heirs_given", run_id=run_id, batch_id=batch_id)
             con.unregister("heirs_given")
-        if planned is None or batches_of_others(con, run_id) != planned.others:
-            hidden.refresh(con, [tagging.object.media_id for tagging in taggings])
-        elif planned.looked_at:
-            hidden.refresh(con, planned.looked_at)
+        if looked_at:
+            hidden.refresh(con, looked_at)
         return True
 
     return lake.transaction(work)
@@ -90,22 +95,43 @@ def insert(con: duckdb.DuckDBPyConnection, rows: Rows) -> None:
 
 def record_event(lake: Lake, run_id: str, event: str, detail: dict[str, Any] | None = None) -> None:
     """Append what happened to a run: started, planned, finished, incomplete, interrupted, died."""
-    row = {"run_id": run_id, "event": event, "detail": json.dumps(detail or {}), "happened_at": datetime.now(UTC)}
-    lake.transaction(lambda con: insert(con, {"run_events": [row]}))
+    lake.transaction(lambda con: add_event(con, run_id, event, detail))
+
+
+def add_event(
+    con: duckdb.DuckDBPyConnection, run_id: str, event: str, detail: dict[str, Any] | None = None
+) -> datetime:
+    """As `record_event`, inside the caller's transaction. Returns when it happened."""
+    at = after(con, _LAST_OF_RUN, [run_id])
+    row = {"run_id": run_id, "event": event, "detail": json.dumps(detail or {}), "happened_at": at}
+    insert(con, {"run_events": [row]})
+    return at
+
+
+_LAST_OF_RUN = """
+SELECT max(moment)
+FROM (
+    SELECT run_id, started_at AS moment FROM log.runs
+    UNION ALL
+    SELECT run_id, happened_at FROM log.run_events
+)
+WHERE run_id = ?
+"""
 
 
 def know_recipe(con: duckdb.DuckDBPyConnection, recipe: Recipe) -> None:
     """Write a recipe, unless it is there."""
     if not con.execute("FROM log.recipes WHERE recipe_id = ?", [recipe.recipe_id]).fetchone():
-        insert(con, {"recipes": [recipe_row(recipe)]})
+        first_used_at = after(con, "SELECT max(first_used_at) FROM log.recipes")
+        insert(con, {"recipes": [recipe_row(recipe, first_used_at)]})
 
 
-def recipe_row(recipe: Recipe) -> dict[str, Any]:
+def recipe_row(recipe: Recipe, first_used_at: datetime) -> dict[str, Any]:
     return {
         "recipe_id": recipe.recipe_id,
         "tagger": recipe.tagger,
         "recipe": json.dumps(asdict(recipe), sort_keys=True),
-        "first_used_at": datetime.now(UTC),
+        "first_used_at": first_used_at,
     }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
@@ -194,10 +193,9 @@ def _record(con: duckdb.DuckDBPyConnection, planned: dict[str, Any], batch_id: s
 
     batch_id: of those, which nobody has to look at.
     """
-    run_id, now = planned["run_id"], datetime.now(UTC)
-    event = {"run_id": run_id, "event": "planned", "detail": json.dumps(planned), "happened_at": now}
-    writer.insert(con, {"run_events": [event]})
-    con.execute(_SIGHTINGS, [run_id, now, run_id, now])
+    run_id = planned["run_id"]
+    now = writer.add_event(con, run_id, "planned", planned)
+    con.execute(_SIGHTINGS, {"run_id": run_id, "now": now})
     inherited = con.execute(_HEIRS).fetchone()
     if inherited and inherited[0]:
         inherit(con, "heirs", run_id=run_id, batch_id=batch_id)
@@ -215,19 +213,23 @@ def _record(con: duckdb.DuckDBPyConnection, planned: dict[str, Any], batch_id: s
 _SIGHTINGS = """
 INSERT INTO log.sightings
 WITH latest AS (
-    SELECT media_id, max_by(etag, seen_at) AS etag, max_by(state, seen_at) AS state
+    SELECT
+        media_id, max_by(etag, seen_at) AS etag, max_by(state, seen_at) AS state,
+        -- as pipeline/lake/order.py says
+        greatest($now, max(seen_at) + INTERVAL 1 MICROSECOND) AS now
     FROM log.sightings
     GROUP BY media_id
 )
 
 SELECT
-    compared.media_id, ? AS run_id, compared.uri, compared.etag,
-    CASE WHEN latest.media_id IS NULL OR latest.state = 'gone' THEN 'new' ELSE 'changed' END AS state, ? AS seen_at
+    compared.media_id, $run_id AS run_id, compared.uri, compared.etag,
+    CASE WHEN latest.media_id IS NULL OR latest.state = 'gone' THEN 'new' ELSE 'changed' END AS state,
+    coalesce(latest.now, $now) AS seen_at
 FROM compared
 LEFT JOIN latest USING (media_id)
 WHERE latest.media_id IS NULL OR latest.state = 'gone' OR latest.etag <> compared.etag
 UNION ALL
-SELECT media_id, ?, uri, etag, 'gone', ? FROM gone
+SELECT media_id, $run_id, gone.uri, gone.etag, 'gone', latest.now FROM gone JOIN latest USING (media_id)
 """
 
 

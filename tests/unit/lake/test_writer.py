@@ -4,6 +4,7 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from importlib import resources
 
 import pytest
@@ -156,7 +157,7 @@ def batch(lake, batch_id, recipe, *, load_s, frames=10, model_s=5.0):
     """One batch of a run of its own, of one tagging."""
     run = {"run_id": f"run-{batch_id}", "recipe_id": recipe.recipe_id}
     for _ in range(2):  # two that began at once may both have written their recipe
-        lake.transaction(lambda con: writer.insert(con, {"recipes": [writer.recipe_row(recipe)]}))
+        lake.transaction(lambda con: writer.insert(con, {"recipes": [writer.recipe_row(recipe, datetime.now(UTC))]}))
     lake.transaction(lambda con: writer.insert(con, {"runs": [run]}))
     made = replace(tagging(media(f"{batch_id}.mp4"), frames=frames), model_s=model_s)
     writer.commit_batch(lake, run["run_id"], batch_id, [made], load_s=load_s)

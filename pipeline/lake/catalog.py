@@ -24,6 +24,7 @@ from pipeline.lake.base import Catalog
 from pipeline.lake.connection import connect
 from pipeline.lake.frozen import FrozenCatalog, frozen_catalogs
 from pipeline.lake.patience import patiently
+from pipeline.lake.refusal import refusal
 from pipeline.lake.sqlite import LEFTOVERS, SqliteCatalog
 from pipeline.lake.tables import FORMAT
 from pipeline.lake.upgrade import bring_up_to_date, is_up_to_date, newest_identity
@@ -57,10 +58,17 @@ class Lake:
         Writers take turns: see base.Catalog.
         """
         with self.catalog.turn():
-            try:
-                return patiently(self._transaction)(work)
-            except duckdb.Error as error:
-                raise LakeError(f"the lake at '{self.uri}' can't be read or written: {error}") from error
+            return self._patiently(lambda: self._transaction(work))
+
+    def read(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        """Run `work`, which only reads, and waits for nobody's turn; again while the catalog or the data are away."""
+        return self._patiently(lambda: work(self.con))
+
+    def _patiently(self, work: Callable[[], T]) -> T:
+        try:
+            return patiently(work)()
+        except duckdb.Error as error:
+            raise refusal(self.uri, error) from error
 
     def _transaction(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         if "://" in self.uri:

@@ -1,6 +1,8 @@
-"""Waiting for one's turn at the catalog, and for its server."""
+"""Waiting for one's turn at the catalog, for its server, and for the store of the data."""
 
 from __future__ import annotations
+
+import re
 
 import duckdb
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
@@ -21,8 +23,17 @@ _AWAY = (
 """Postgres is being restarted, or was in the middle of a commit: whether that was done the work itself looks up."""
 
 
+_BROKE_OFF = re.compile(r"error for http |(\(|returned )http (429|5\d\d)")
+"""S3 hung up, is being restarted or asks to be asked less; DuckDB itself tries for two seconds."""
+
+
 def _passes(error: BaseException) -> bool:
-    return isinstance(error, duckdb.Error) and any(word in str(error).lower() for word in _BUSY + _AWAY)
+    if not isinstance(error, duckdb.Error):
+        return False
+    said = str(error).lower()
+    if "disk is full" in said:  # of a SQLite catalog; its words for a commit are Postgres' for a server that has gone
+        return False
+    return any(word in said for word in _BUSY + _AWAY) or bool(_BROKE_OFF.search(said))
 
 
 patiently = retry(

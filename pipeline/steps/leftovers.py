@@ -20,9 +20,10 @@ def take_over_dead_runs(lake: Lake, run_id: str) -> None:
     prefix = lake.work_uri("")
     runs = {uri.removeprefix(prefix).partition("/")[0] for uri in lake.store.names(prefix.rstrip("/"))} - {run_id}
     if runs:
-        runs -= {row[0] for row in lake.con.execute("SELECT run_id FROM log.runs WHERE kind <> 'tag'").fetchall()}
+        others = "SELECT run_id FROM log.runs WHERE kind <> 'tag'"
+        runs -= {row[0] for row in lake.read(lambda con: con.execute(others).fetchall())}
     # one that died before it listed anything has no work folder
-    runs |= {row[0] for row in lake.con.execute(_NEVER_ENDED).fetchall()} - {run_id}
+    runs |= {row[0] for row in lake.read(lambda con: con.execute(_NEVER_ENDED).fetchall())} - {run_id}
     mine = Journal(lake, run_id)
     for dead in sorted(runs):
         for entry in commit_finished(lake, dead):
@@ -74,7 +75,8 @@ def clear_work(lake: Lake, run_id: str) -> None:
 
 
 def state_of(lake: Lake, run_id: str) -> str | None:
-    row = lake.con.execute("SELECT state FROM runs WHERE run_id = ?", [run_id]).fetchone()
+    query = "SELECT state FROM runs WHERE run_id = ?"
+    row = lake.read(lambda con: con.execute(query, [run_id]).fetchone())
     return row[0] if row else None
 
 

@@ -143,7 +143,8 @@ def _plan(
 
 
 def _forecast(work: Workplace, lake: Lake, tagger: Tagger, media: int) -> dict[str, Any]:
-    found = foresee(lake.con, work, tagger, probes_for(work, media))
+    probes = probes_for(work, media)
+    found = lake.read(lambda con: foresee(con, work, tagger, probes))
     films = count(lake.con, f"{LEFT} AND kind = 'video' AND copy_of IS NULL")
     return {**found.as_json(), "video_s": found.media_s.expected / films if films else 0.0}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import duckdb
+
 from pipeline.errors import LakeError, MediaError, ShotlogError
 from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
@@ -70,7 +72,7 @@ def freeze(work: Workplace, lake: Lake, run_id: str) -> None:
     """Publish a frozen catalog where that is wished and the run has changed what the views show."""
     wished = work.settings.freeze
     if wished == "on" or (wished == "auto" and "://" in lake.uri):
-        changed = lake.con.execute(_CHANGED, [run_id]).fetchone()
+        changed = lake.read(lambda con: con.execute(_CHANGED, [run_id]).fetchone())
         if changed and changed[0]:
             publish(lake)
 
@@ -89,15 +91,20 @@ def _is_whole(lake: Lake, run_id: str) -> bool:
         ORDER BY happened_at DESC
         LIMIT 1
     """
-    plan = lake.con.execute(query, [run_id]).fetchone()
-    done = lake.con.execute("SELECT batch FROM log.batches WHERE run_id = ?", [run_id]).fetchall()
+    batches = "SELECT batch FROM log.batches WHERE run_id = ?"
+    plan = lake.read(lambda con: con.execute(query, [run_id]).fetchone())
+    done = lake.read(lambda con: con.execute(batches, [run_id]).fetchall())
     return plan is not None and plan[1] == 0 and set(plan[0]) <= {batch for (batch,) in done}
 
 
 def run_summary(lake: Lake, run_id: str) -> dict[str, Any]:
     """One run as the view `runs` has it, in the words of `shotlog tag --format json`."""
-    run = lake.con.execute("SELECT * FROM runs WHERE run_id = ?", [run_id])
-    names = [column[0] for column in run.description or ()]
-    row = dict(zip(names, run.fetchone() or (), strict=False))
+
+    def find(con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+        run = con.execute("SELECT * FROM runs WHERE run_id = ?", [run_id])
+        names = [column[0] for column in run.description or ()]
+        return dict(zip(names, run.fetchone() or (), strict=False))
+
+    row = lake.read(find)
     counts = {name: row.get(name) or 0 for name in (*PLANNED, *DONE)}
     return {"run_id": run_id, "state": row.get("state"), **counts, "seconds": round(row.get("seconds") or 0.0, 3)}

@@ -9,7 +9,8 @@ from typing import Any
 
 import duckdb
 
-from pipeline.errors import StoreError, UsageError, unknown_name
+from pipeline.errors import UsageError, unknown_name
+from pipeline.lake.refusal import refusal
 from pipeline.steps.workplace import Workplace
 
 
@@ -21,15 +22,15 @@ def connect(request: dict[str, Any]) -> duckdb.DuckDBPyConnection:
 def sql(request: dict[str, Any], query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Column names and rows of a statement, a file of one, or a named query of the cookbook.
 
-    Raises UsageError with DuckDB's own message where the statement can't be run, StoreError where the data are out
+    Raises UsageError with DuckDB's own message where the statement can't be run, LakeError where the data are out
     of reach.
     """
     text = find_query(query)
-    con = connect(request)
+    lake = Workplace.of(request).lake()
     try:
-        return _interruptibly(con, text)
+        return _interruptibly(lake.con, text)
     except (duckdb.HTTPException, duckdb.IOException) as error:
-        raise StoreError(f"the lake's data can't be read: {error}") from error
+        raise refusal(lake.uri, error) from error
     except duckdb.Error as error:
         raise UsageError(f"the query can't be run: {error}") from error
 

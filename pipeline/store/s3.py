@@ -6,7 +6,9 @@ profiles, instance roles); DuckDB is given the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
@@ -46,6 +48,10 @@ _patiently = retry(
     wait=wait_random_exponential(multiplier=0.25, max=8),
     reraise=True,
 )
+
+
+class ChecksumMismatch(HTTPError):
+    """These aren't the bytes that were put there."""
 
 
 class S3Store:
@@ -104,7 +110,7 @@ class S3Store:
         answer = self._client.get_object(Bucket=bucket, Key=key, IfMatch=f'"{media.etag}"')
         body = answer["Body"]
         with body, path.open("wb") as file:
-            content_id, _ = digest(body.iter_chunks(CHUNK_BYTES), watch, file)
+            content_id, _ = digest(_checked(body.iter_chunks(CHUNK_BYTES), answer), watch, file)
         return content_id, _metadata(answer)
 
     def ranges(self, media: MediaObject, watch: Watch = unwatched) -> Ranges | None:
@@ -163,12 +169,18 @@ class S3Store:
         bucket, key = _split(uri)
         with self._reaching(uri):
             try:
-                data: bytes = self._client.get_object(Bucket=bucket, Key=key)["Body"].read()
-                return data
+                return self._whole(bucket, key)
             except ClientError as error:
                 if _code(error) in _MISSING:
                     return None
                 raise
+
+    @_patiently
+    def _whole(self, bucket: str, key: str) -> bytes:
+        answer = self._client.get_object(Bucket=bucket, Key=key)
+        body = answer["Body"]
+        with body:
+            return b"".join(_checked(body.iter_chunks(CHUNK_BYTES), answer))
 
     def write(self, uri: str, data: bytes, *, if_absent: bool = False) -> bool:
         bucket, key = _split(uri)
@@ -257,6 +269,20 @@ def _reading() -> Iterator[None]:
     except (BotoCoreError, HTTPError, OSError) as error:
         code = "access_denied" if _lacks_credentials(error) else "unreadable"
         raise MediaError(code, type(error).__name__) from error
+
+
+def _checked(chunks: Iterable[bytes], answer: Any) -> Iterator[bytes]:
+    """An object's bytes, held to its ETag where that is their MD5: put in one part, not encrypted with a key of KMS or
+    the caller's. Raises ChecksumMismatch, after the last of them."""
+    etag, encryption = answer.get("ETag", "").strip('"'), answer.get("ServerSideEncryption", "AES256")
+    is_md5 = re.fullmatch("[0-9a-f]{32}", etag) and encryption == "AES256" and "SSECustomerAlgorithm" not in answer
+    md5 = hashlib.md5(usedforsecurity=False)
+    for chunk in chunks:
+        if is_md5:
+            md5.update(chunk)
+        yield chunk
+    if is_md5 and md5.hexdigest() != etag:
+        raise ChecksumMismatch
 
 
 def _metadata(answer: Any) -> dict[str, str]:

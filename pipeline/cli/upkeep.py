@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from pipeline.cli.options import Format, Lake, chosen_format, given
 from pipeline.cli.output import err, print_json, print_rows
 from pipeline.errors import UsageError
+from pipeline.settings import OutputFormat
 
 
 def maintain(
@@ -28,6 +29,10 @@ def maintain(
         float | None,
         typer.Option(help="Keep files that nothing needs so long. [default: 24]"),
     ] = None,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Forget data files that are lost, so that what they held is tagged again."),
+    ] = False,
     form: Format = None,
 ) -> None:
     """Keep a lake fast and small: merge small files, apply retention, remove what nothing needs. Safe at any time.
@@ -37,6 +42,8 @@ def maintain(
       shotlog maintain --lake lake --dry-run
 
       shotlog maintain --lake s3://archive-tags/lake --keep-superseded-days 90 --keep-gone-days 30
+
+      shotlog maintain --lake lake --repair --dry-run
     """
     from pipeline.steps.maintain import maintain as keep_up
 
@@ -48,12 +55,30 @@ def maintain(
         keep_thumbnails_days=keep_thumbnails_days,
         grace_hours=grace_hours,
     )
+    if repair:
+        return _repair(request, chosen_format(form))
     report = keep_up(request, lambda step: err.print(step.replace("_", " ")))
     form = chosen_format(form)
     if form == "json":
         return print_json(report)
     rows = [[step.replace("_", " "), count] for step, count in report.items()]
     return print_rows(("step", "due" if dry_run else "done"), rows, form)
+
+
+def _repair(request: dict[str, Any], form: OutputFormat) -> None:
+    from pipeline.steps.maintain import repair
+
+    report = repair(request)
+    for file in report["files"]:
+        err.print(f"lost: {file}")
+    if report["taggings"]:
+        err.print(
+            f"{report['taggings']} looks at media missed some rows and are forgotten: the next run tags them again"
+        )
+    if form == "json":
+        return print_json(report)
+    counts = {"files": len(report["files"]), "rows": report["rows"], "taggings": report["taggings"]}
+    return print_rows(("lost", "count"), [list(item) for item in counts.items()], form)
 
 
 def forget(

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipeline.lake import maintenance
+from pipeline.lake import repair as repairing
 from pipeline.lake.maintenance import Watch
 from pipeline.lake.retention import Retention
 from pipeline.steps.workplace import Workplace
@@ -26,6 +27,23 @@ def maintain(request: dict[str, Any], watch: Watch) -> dict[str, int]:
             dry_run=settings.dry_run,
             watch=watch,
         )
+
+
+def repair(request: dict[str, Any]) -> dict[str, Any]:
+    """Forget data files that are lost; with `dry_run` only say which they are.
+
+    Returns files (table and name of each), rows (that they held) and taggings (that went, since they miss some; with
+    dry_run None: nobody has looked).
+    """
+    work = Workplace.of(request)
+    with closing(work.lake(read_only=False)) as lake:
+        dry_run = work.settings.dry_run
+        lost, taggings = (repairing.lost_files(lake), None) if dry_run else repairing.repair(lake)
+    return {
+        "files": [f"{file.table}/{file.name}" for file in lost],
+        "rows": sum(file.rows for file in lost),
+        "taggings": taggings,
+    }
 
 
 def _ago(days: int | None) -> datetime | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import http.client
 import re
 import threading
 import traceback
@@ -19,6 +18,7 @@ from urllib.parse import quote, urlsplit
 from pipeline.model import MediaObject
 from pipeline.store import open_store
 from pipeline.store.base import Store
+from tests.servers.faulty_s3 import pass_on
 
 
 class Shelf(ABC):
@@ -201,15 +201,15 @@ class _Spoiler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(refusal)
             return
-        status, headers, data = self._ask(body)
+        status, headers, data = pass_on(self, f"http://{self._proxy.upstream}", body)
         if fault == "lost":
             return
         if fault == "whole":
-            status, headers = 200, [(name, value) for name, value in headers if name.lower() != "content-range"]
+            status, headers = 200, {name: value for name, value in headers.items() if name.lower() != "content-range"}
         if fault == "unmatched":
-            headers = [(name, '"another"' if name.lower() == "etag" else value) for name, value in headers]
+            headers = {name: '"another"' if name.lower() == "etag" else value for name, value in headers.items()}
         self.send_response_only(status)
-        for name, value in headers:
+        for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Connection", "close")
         self.end_headers()
@@ -217,21 +217,6 @@ class _Spoiler(BaseHTTPRequestHandler):
             self.wfile.write(data[: len(data) // 2] if fault == "cut" else data)
 
     do_PUT = do_HEAD = do_DELETE = do_POST = do_GET
-
-    def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        upstream = http.client.HTTPConnection(self._proxy.upstream, timeout=30)
-        try:
-            upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-            for name, value in self.headers.items():
-                upstream.putheader(name, value)
-            upstream.endheaders(body)
-            answer = upstream.getresponse()
-            data = answer.read()
-            dropped = ("connection", "transfer-encoding", "content-length")
-            headers = [(name, value) for name, value in answer.getheaders() if name.lower() not in dropped]
-            return answer.status, [*headers, ("Content-Length", str(len(data)))], data
-        finally:
-            upstream.close()
 
     def log_message(self, *_: Any) -> None:
         """Nothing on stderr."""

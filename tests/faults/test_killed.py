@@ -1,4 +1,4 @@
-"""SIGKILL at any moment: every media object is in the views exactly once, and nothing is paid for twice."""
+"""SIGKILL at any moment, and where one stage ends: every media object once in the views, and nothing paid for twice."""
 
 import json
 import random
@@ -15,6 +15,11 @@ from pipeline.steps.listing import list_media
 from pipeline.steps.plan import plan_batches
 from pipeline.steps.publish import publish_run
 from pipeline.steps.tag import tag_batch
+from tests.faults.children import KILLED, run_in_child
+from tests.faults.dying import ANYWHERE, BOUNDARIES, tag_until
+from tests.faults.invariants import check_whole, read_throughout
+from tests.faults.places import fill
+from tests.integration.doors import tag
 from tests.media import media
 
 FILES = ["cfr.mp4", "vfr.mkv", "hevc.mp4", "still.webp", "truncated.mp4", "text.mp4", "animated.gif", "cmyk.jpg"]
@@ -94,3 +99,30 @@ def test_a_tag_task_killed_midway_and_retried_adds_each_media_object_once(archiv
     assert publish_run(request, run_id)["state"] == "finished"
     assert not journal.exists()
     check_everything_once(lake)
+
+
+@pytest.mark.seeds(3, 20)
+def test_a_run_killed_where_one_stage_ends_is_gone_on_with(seed, tmp_path, s3, monkeypatch, request):
+    """Three seeds cross every boundary once; with --all each crosses all of them, in an order of its own."""
+    chance, archive = random.Random(seed), tmp_path / "in"
+    where = list(BOUNDARIES)
+    if request.config.getoption("--all"):
+        chance.shuffle(where)
+    else:
+        where = where[seed::3]
+    lake, env = str(tmp_path / "lake"), {}
+    if seed % 2:
+        s3.client().create_bucket(Bucket=f"stages-{seed}")
+        lake, env = f"s3://stages-{seed}/lake", {**s3.env, "SHOTLOG_CATALOG": str(tmp_path / "catalog.sqlite")}
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    settings = {"tagger": "null", "workers": 1, "batch_frames": 1, "freeze": "on"}
+    tag(lake, fill(archive, "first.png"), **settings)
+    with read_throughout(lake, env.get("SHOTLOG_CATALOG")):
+        for number, boundary in enumerate(where):
+            fill(archive, f"{number}.png", f"{number}.mp4")
+            times = chance.randint(1, 2) if boundary in ANYWHERE else 1
+            asked = {**settings, "sources": str(archive), "lake": lake}
+            assert run_in_child(tag_until, boundary, times, asked, env=env) == KILLED, boundary
+    assert tag(lake, archive, **settings)["state"] == "finished"
+    check_whole(lake, {str(path) for path in archive.iterdir()}, catalog=env.get("SHOTLOG_CATALOG"))

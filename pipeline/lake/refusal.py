@@ -14,6 +14,8 @@ _LOST = (
 )
 """A data file that the catalog names and the store doesn't have."""
 
+_FULL = re.compile("disk is full|no space left", re.IGNORECASE)
+
 
 def refusal(lake_uri: str, error: duckdb.Error) -> LakeError:
     """The error to raise in its place."""
@@ -24,4 +26,9 @@ def refusal(lake_uri: str, error: duckdb.Error) -> LakeError:
                 f"with `shotlog maintain --repair --dry-run --lake {lake_uri}` what all is lost, and forget it without "
                 "--dry-run"
             )
+    if _FULL.search(str(error)):
+        return LakeError(
+            f"there is no room left where the lake at '{lake_uri}' or its catalog lies: make some and do it again; "
+            "what is finished is kept"
+        )
     return LakeError(f"the lake at '{lake_uri}' can't be read or written: {error}")

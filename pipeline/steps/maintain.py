@@ -40,7 +40,7 @@ def repair(request: dict[str, Any]) -> dict[str, Any]:
         dry_run = work.settings.dry_run
         lost, taggings = (repairing.lost_files(lake), None) if dry_run else repairing.repair(lake)
     return {
-        "files": [f"{file.table}/{file.name}" for file in lost],
+        "files": sorted(f"{file.table}/{file.name}" for file in lost),
         "rows": sum(file.rows for file in lost),
         "taggings": taggings,
     }

@@ -22,7 +22,7 @@ from pipeline.store import open_store
 NO_GRACE = timedelta(minutes=-1)
 """As though all were past their grace."""
 
-BETWEEN_S = 0.1
+BETWEEN_S = 0.3
 """From one question of a reader to the next: it isn't to take the time of what it watches."""
 
 _ODD = {

@@ -62,7 +62,7 @@ class Place:
 
     def tag(self, **settings: Any) -> dict[str, Any]:
         """A whole run in this process."""
-        return tag(self.lake, self.source, catalog=self.catalog, **settings)
+        return tag(self.lake, self.source, catalog=self.catalog, freeze="off", **settings)
 
     def check_whole(self, good: Iterable[str], failed: Iterable[str] = ()) -> None:
         uris = [{self.source + name for name in names} for names in (good, failed)]

@@ -35,7 +35,7 @@ def at_once(place, work, *arguments):
 
 
 def tag_small(lake, source):
-    assert tag(lake, source, batch_frames=2)["state"] == "finished"
+    assert tag(lake, source, batch_frames=2, freeze="off")["state"] == "finished"
 
 
 @pytest.mark.seeds(3, 15)

@@ -311,6 +311,39 @@ def test_what_the_parser_refuses_is_wrong_usage_too(tmp_path):
         assert "--help" in done.stderr
 
 
+def test_a_lost_data_file_is_named_and_repaired_so_that_its_media_are_tagged_again(tmp_path):
+    fill(tmp_path / "in", "cfr.mp4", "still.webp")
+    lake = tmp_path / "lake"
+    tag(lake, tmp_path / "in", max_frames=1)
+    lost = {
+        name: one for name in ("timestamps", "taggings") for one in (lake / "data" / "log" / name).glob("*.parquet")
+    }
+    tag(lake, tmp_path / "in", retag=True)
+    for name, command in {
+        "timestamps": [["sql", "FROM log.timestamps"], ["maintain"]],
+        "taggings": [["tag", "in"], ["sql", "FROM media"]],
+    }.items():
+        lost[name].unlink()
+        sentence = (
+            f"the lake at '{lake}' has lost a data file, '{lost[name]}': restore it from a backup, or see with `sh"
+        )
+        for one in command:
+            check_said(shotlog(*one, "--lake", "lake", cwd=tmp_path), 3, sentence)
+    due = shotlog("maintain", "--lake", "lake", "--repair", "--dry-run", "--format", "json", cwd=tmp_path)
+    told = json.loads(due.stdout)
+    assert told == {"files": [f"{name}/{one.name}" for name, one in sorted(lost.items())], "rows": 4, "taggings": None}
+    assert due.stderr.splitlines() == [f"lost: {name}" for name in told["files"]]
+    done = shotlog("maintain", "--lake", "lake", "--repair", "--format", "csv", cwd=tmp_path)
+    assert (done.returncode, done.stdout.splitlines()) == (0, ["lost,count", "files,2", "rows,4", "taggings,0"])
+    assert files(lake) == ["cfr.mp4", "still.webp"], "the later look is whole"
+    (later,) = (lake / "data" / "log" / "timestamps").glob("*.parquet")
+    later.unlink()
+    assert shotlog("maintain", "--lake", "lake", "--repair", cwd=tmp_path).returncode == 0
+    assert files(lake) == []
+    assert tag(lake, tmp_path / "in")["new"] == 2
+    assert files(lake) == ["cfr.mp4", "still.webp"]
+
+
 # --- S3 ------------------------------------------------------------------------------------------------------------
 
 

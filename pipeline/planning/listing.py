@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 import pyarrow as pa
 
@@ -40,3 +42,55 @@ def kind_of(media: MediaObject, include: Sequence[str], exclude: Sequence[str], 
 
 def _matches(uri: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(uri, pattern) or fnmatchcase(uri, f"*/{pattern}") for pattern in patterns)
+
+
+def kind_sql(include: Sequence[str], exclude: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """`kind_of` as an expression of DuckDB's over a column `uri`, and its parameters.
+
+    One more, `named`, is the caller's to give: a list of the URIs that are sources themselves.
+    """
+    included = f"regexp_full_match(uri, {_literal(_regex(include))}, 's')" if include else "true"
+    excluded = f"regexp_full_match(uri, {_literal(_regex(exclude))}, 's')" if exclude else "false"
+    suffix = r"regexp_extract(lower(uri), '[^/](\.[^./]+)(/+\.)*$', 1)"  # as PurePath has it: `.mp4` alone is none
+    expression = f"""CASE
+            WHEN NOT {included} OR {excluded} THEN 'excluded'
+            WHEN list_contains($images, {suffix}) THEN 'image'
+            WHEN list_contains($videos, {suffix}) OR list_contains($named::VARCHAR[], uri) THEN 'video'
+            ELSE 'unknown'
+        END"""
+    return expression, {"images": sorted(IMAGE_SUFFIXES), "videos": sorted(VIDEO_SUFFIXES)}
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _regex(patterns: Sequence[str]) -> str:
+    """What `_matches` matches, as a regular expression of RE2: it hasn't all that fnmatch.translate writes.
+
+    >>> print(_regex(["*.mp[!3]", "a?"]))
+    (?:.*/)?(?:.*\\.mp[^\\x{33}]|a.)
+    """
+    return f"(?:.*/)?(?:{'|'.join(map(_one_regex, patterns))})"
+
+
+def _one_regex(pattern: str) -> str:
+    pieces = re.findall(r"\*|\?|\[!?+(?:\][^\]]*|[^\]]+)\]|.", pattern, re.DOTALL)
+    return "".join({"*": ".*", "?": "."}.get(piece) or _piece_regex(piece) for piece in pieces)
+
+
+def _piece_regex(piece: str) -> str:
+    """Of `[…]`, or of one character that stands for itself."""
+    if len(piece) == 1:
+        return re.escape(piece)
+    members = piece[2:-1] if piece[1] == "!" else piece[1:-1]
+    spans = re.findall(r"(.)-(.)|(.)", members, re.DOTALL)
+    pairs = [(first or one, last or one) for first, last, one in spans]
+    inside = "".join(
+        rf"\x{{{ord(first):x}}}" + (rf"-\x{{{ord(last):x}}}" if first != last else "")
+        for first, last in pairs
+        if first <= last
+    )
+    if piece[1] == "!":
+        return f"[^{inside}]" if inside else "."
+    return f"[{inside}]" if inside else r"[^\x{0}-\x{10FFFF}]"  # nothing at all

@@ -16,6 +16,7 @@ def form(*names: str) -> dict[str, dict[str, Any]]:
     text, strings = {"type": ["null", "string"]}, {"type": ["null", "array"], "items": {"type": "string"}}
     fields: dict[str, dict[str, Any]] = {
         "sources": strings,
+        "inventory": text,
         "lake": text,
         "sampling": {**text, "examples": ["uniform", "every:5s", "shots", "keyframes", "shots+uniform"]},
         "tagger": {**text, "examples": ["builtin", "transformers:NAME", "openai:MODEL", "null"]},

@@ -66,6 +66,7 @@ class Settings(BaseSettings):
         "several hosts, or the SQLite file of a lake on S3 (default: in ~/.local/share/shotlog of one machine)",
     )
     sources: Names = Field((), description="what to tag: s3://bucket/prefix, folders, files or https URLs, by comma")
+    inventory: str | None = Field(None, description="manifest.json of an S3 Inventory, which stands for its bucket")
     include: Names = Field((), description="tag only objects whose URI matches one of these patterns (*.mp4)")
     exclude: Names = Field((), description="leave out objects whose URI matches one of these patterns")
     limit: int | None = Field(None, ge=1, description="tag at most so many media objects in this run")

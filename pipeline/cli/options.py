@@ -23,6 +23,9 @@ Kinds = Annotated[
     typer.Option("--metadata", help="Kinds to fill, by comma: categories,participants,actions,scene,tags,rating."),
 ]
 Most = Annotated[str | None, typer.Option("--max-frames", help="Most frames of one video, or all. [default: 60]")]
+Inventory = Annotated[
+    str | None, typer.Option("--inventory", help="manifest.json of an S3 Inventory, instead of listing its bucket.")
+]
 Include = Annotated[list[str] | None, typer.Option("--include", help="Only URIs that match; repeat for more: '*.mp4'.")]
 Exclude = Annotated[list[str] | None, typer.Option("--exclude", help="Leave out URIs that match; repeat for more.")]
 Detector = Annotated[str | None, typer.Option("--shot-detector", help="Who finds the cuts: adaptive or transnetv2.")]

@@ -30,6 +30,9 @@ def compare(con: duckdb.DuckDBPyConnection, listing: str, wish: Wish) -> dict[st
     columns = f"{once} REPLACE ({wish.kind} AS kind)"
     con.execute(f"CREATE OR REPLACE TEMP VIEW listed AS SELECT {columns} FROM read_parquet('{place}')")
     con.execute(_UNSETTLED, {"recipe": wish.recipe.recipe_id})
+    old = {"root": wish.inventoried and wish.inventoried.root, "made_at": wish.inventoried and wish.inventoried.made_at}
+    if wish.inventoried:
+        con.execute(_OUTDATED, old)
     parameters = {
         "recipe": wish.recipe.recipe_id,
         "passing": passing_codes(),
@@ -39,6 +42,7 @@ def compare(con: duckdb.DuckDBPyConnection, listing: str, wish: Wish) -> dict[st
         "share": 1.0 if wish.sample is None else wish.sample,
         "retry": wish.retry_failed,
         "only": list(wish.only),
+        **old,
     }
     con.execute(_COMPARE, parameters)
     if wish.looked_at_by:
@@ -51,7 +55,7 @@ def compare(con: duckdb.DuckDBPyConnection, listing: str, wish: Wish) -> dict[st
             [wish.limit],
         )
     con.execute(_COPIES, {"recipe": wish.recipe.recipe_id, "inherit": wish.inherit})
-    con.execute(_GONE, {"scopes": wish.scopes if wish.whole else []})
+    con.execute(_GONE, {"scopes": wish.scopes if wish.whole else [], **old})
     counts = con.execute(_COUNT).fetchone() or ()
     return {**dict(zip(_COUNTS, counts, strict=True)), "claimed": claimed[0] if claimed else 0}
 
@@ -73,6 +77,34 @@ SELECT *
 FROM listed
 ANTI JOIN settled USING (media_id, etag)
 WHERE kind IN ('image', 'video')
+"""
+
+# What an inventory says of an object that the lake has seen otherwise since: it is left as the lake has it.
+_OUTDATED = """
+WITH known AS (
+    SELECT media_id, etag, state, seen_at
+    FROM log.sightings
+    SEMI JOIN unsettled USING (media_id)
+    UNION ALL
+    -- that version was read then
+    SELECT media_id, etag, 'read', tagged_at
+    FROM log.taggings
+    SEMI JOIN unsettled USING (media_id)
+    WHERE status IN ('ok', 'partial') AND inherited_from IS NULL
+),
+
+latest AS (
+    SELECT media_id, max(seen_at) AS seen_at, arg_max({'etag': etag, 'state': state}, seen_at) AS last
+    FROM known
+    GROUP BY media_id
+)
+
+DELETE FROM unsettled
+USING latest
+WHERE unsettled.media_id = latest.media_id
+    AND starts_with(unsettled.uri, $root)
+    AND latest.seen_at > $made_at
+    AND (last.state = 'gone' OR last.etag <> unsettled.etag)
 """
 
 # A listed object is looked at when no look of this very version is good enough: see DESIGN, §5.1 and §5.5.
@@ -122,6 +154,7 @@ sorted_out AS (
 
 SELECT
     media_id, uri, etag, size_bytes, last_modified, kind, state, stale, unfinished,
+    CASE WHEN starts_with(uri, $root) THEN $made_at::TIMESTAMPTZ END AS seen_at,
     CASE WHEN state = 'unchanged' THEN last.duration_s END AS duration_s,
     CASE WHEN $only::VARCHAR[] = []
         THEN state <> 'unchanged'
@@ -203,14 +236,18 @@ LEFT JOIN alike ON alike.size_bytes = undone.size_bytes
 _GONE = """
 CREATE OR REPLACE TEMP TABLE gone AS
 WITH unlisted AS (
-    SELECT media_id, arg_max({'uri': uri, 'etag': etag, 'state': state}, seen_at) AS last
+    SELECT media_id, arg_max({'uri': uri, 'etag': etag, 'state': state, 'seen_at': seen_at}, seen_at) AS last
     FROM (FROM log.sightings ANTI JOIN listed USING (media_id))
     GROUP BY media_id
 )
 
-SELECT media_id, last.uri AS uri, last.etag AS etag
+SELECT
+    media_id, last.uri AS uri, last.etag AS etag,
+    CASE WHEN starts_with(last.uri, $root) THEN $made_at::TIMESTAMPTZ END AS seen_at
 FROM unlisted
 WHERE last.state <> 'gone'
+    -- an inventory says nothing of what came after it
+    AND NOT coalesce(starts_with(last.uri, $root) AND last.seen_at > $made_at, false)
     AND EXISTS (
         FROM (SELECT unnest($scopes::STRUCT(prefix VARCHAR, media_id VARCHAR)[]) AS scope)
         WHERE starts_with(last.uri, scope.prefix) OR unlisted.media_id = scope.media_id

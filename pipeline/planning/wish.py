@@ -11,6 +11,15 @@ from pipeline.recipe import Recipe
 from pipeline.uris import media_id
 
 
+@dataclass(frozen=True, slots=True)
+class Inventoried:
+    """Objects whose URIs begin with `root` weren't seen now but when an inventory was made: what the lake has seen of
+    one since is truer."""
+
+    root: str
+    made_at: datetime
+
+
 @dataclass(frozen=True)
 class Wish:
     """What this run is asked to do beyond new and changed objects.
@@ -38,6 +47,7 @@ class Wish:
     looked_at_by: str | None = None
     claims: tuple[str, ...] = ()
     whole: bool = True
+    inventoried: Inventoried | None = None
 
     @property
     def scopes(self) -> list[dict[str, str | None]]:

@@ -28,6 +28,7 @@ from pipeline.planning.forecast import Forecast, Interval, Rates, others, total
 from pipeline.planning.prices import Price, load_prices
 from pipeline.steps.decoders import Decoders
 from pipeline.steps.footage import Footage
+from pipeline.steps.inventory import how_old
 from pipeline.steps.listing import check_sources, write_parts
 from pipeline.steps.scratch import scratch_folder
 from pipeline.steps.wish import most_frames, wish_of
@@ -75,7 +76,7 @@ def forecast(request: dict[str, Any], watch: Callable[[int], None] | None = None
             lambda name, data: void((parts / name).write_bytes(data)),
             watch,
         )
-        counts = compare(con, str(parts / "*.parquet"), wish_of(work, tagger))
+        counts = compare(con, str(parts / "*.parquet"), wish_of(work, tagger, inventoried=how_old(work)))
         found = foresee(con, work, tagger, work.settings.forecast_sample)
     failed_before = counts.pop("retried") + counts.pop("waiting")
     return {**counts, "failed_before": failed_before, **found.as_json()}

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import duckdb
@@ -21,6 +21,7 @@ from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
 from pipeline.model import MediaObject
 from pipeline.planning.listing import LISTING, kind_of
+from pipeline.steps.inventory import inventoried_sources, inventory_files, keep_how_old
 from pipeline.steps.refusals import Refusals
 from pipeline.steps.spending import budget_of
 from pipeline.steps.workplace import Workplace, shown
@@ -55,9 +56,10 @@ def check_request(work: Workplace) -> None:
 
 
 def check_sources(work: Workplace) -> None:
-    """Raise UsageError where there are none: before anything is made."""
+    """Raise UsageError where there are none, or none for the inventory: before anything is made."""
     if not work.sources:
         raise UsageError("nothing to tag: give s3://bucket/prefix, a folder, a file or an https URL")
+    inventoried_sources(work)
 
 
 def begin_run(
@@ -111,6 +113,7 @@ def write_listing(work: Workplace, lake: Lake, run_id: str, progress: Callable[[
         lake.store.write(lake.work_uri(run_id, "listing", name), data)
 
     total = write_parts(work, media_of, write, progress)
+    keep_how_old(work, lake, run_id)
     if settings.callers_urls:
         refusals.keep()
     return total
@@ -123,17 +126,18 @@ def write_parts(
     progress: Callable[[int], None] | None,
 ) -> int:
     """Give `write` the listing files, (name, bytes) each, of all sources; `media_of` lists one of them."""
-    settings, named, total = work.settings, set(shown(work.sources)), 0
+    settings, named, inventoried = work.settings, set(shown(work.sources)), inventoried_sources(work)
     listed = (
         {**asdict(media), "kind": kind_of(media, settings.include, settings.exclude, named=media.uri in named)}
         for number, source in enumerate(work.sources)
+        if source not in inventoried
         for media in _outside(media_of(number, source), work.lake_uri)
     )
-    for part, rows in enumerate(_parts(listed)):
-        buffer = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(rows, schema=LISTING), buffer)
-        write(f"{part:06}.parquet", buffer.getvalue())
-        total += len(rows)
+    part = total = 0
+    for data, rows in chain(inventory_files(work), _parts(listed)):
+        if rows or not part:  # an empty listing is a listing too
+            write(f"{part:06}.parquet", data)
+            part, total = part + 1, total + rows
         if progress:
             progress(total)
     return total
@@ -150,8 +154,12 @@ def _outside(listed: Iterable[MediaObject], lake_uri: str) -> Iterator[MediaObje
     return (media for media in listed if not media.uri.startswith(f"{lake_uri}/"))
 
 
-def _parts(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """At least one part, so that an empty listing is a listing too."""
-    yield list(islice(rows, PART_ROWS))
-    while part := list(islice(rows, PART_ROWS)):
-        yield part
+def _parts(rows: Iterator[dict[str, Any]]) -> Iterator[tuple[bytes, int]]:
+    """Listing files and how many rows each has; at least one file."""
+    part = list(islice(rows, PART_ROWS))
+    while True:
+        buffer = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(part, schema=LISTING), buffer)
+        yield buffer.getvalue(), len(part)
+        if not (part := list(islice(rows, PART_ROWS))):
+            return

@@ -21,6 +21,7 @@ from pipeline.planning.compare import compare
 from pipeline.recipe import Recipe
 from pipeline.steps.claims import claim, claims_glob, claims_of_others
 from pipeline.steps.forecast import count, foresee, probes_for
+from pipeline.steps.inventory import kept_how_old
 from pipeline.steps.leftovers import state_of, take_over_dead_runs
 from pipeline.steps.listing import listing_glob
 from pipeline.steps.refusals import Refusals
@@ -90,13 +91,14 @@ def _plan(
 ) -> dict[str, Any]:
     """begun: the run's first piece, which says what all of it is."""
     listing = claims_glob(lake, run_id) if begun else listing_glob(lake, run_id)
-    parts = sum(1 for _ in lake.store.names(listing.rpartition("/")[0]))
+    parts = sum(uri.endswith(".parquet") for uri in lake.store.names(listing.rpartition("/")[0]))
     if not parts:
         raise LakeError(f"run {run_id} is no longer listed: a later run took over; list it again, or start a new one")
     tagger = work.tagger()
     recipe, video_frames = work.recipe(tagger), most_frames(work, tagger)
     refused = {refusal.number for refusal in Refusals(lake, run_id).kept()} if work.settings.callers_urls else set()
-    wish = replace(wish_of(work, tagger, refused), claims=claims_of_others(lake, run_id), whole=begun is None)
+    wish = wish_of(work, tagger, refused, kept_how_old(lake, run_id))
+    wish = replace(wish, claims=claims_of_others(lake, run_id), whole=begun is None)
     if begun:
         wish = replace(wish, looked_at_by=run_id, limit=None)
 
@@ -225,12 +227,14 @@ WITH latest AS (
 SELECT
     compared.media_id, $run_id AS run_id, compared.uri, compared.etag,
     CASE WHEN latest.media_id IS NULL OR latest.state = 'gone' THEN 'new' ELSE 'changed' END AS state,
-    coalesce(latest.now, $now) AS seen_at
+    coalesce(compared.seen_at, latest.now, $now) AS seen_at
 FROM compared
 LEFT JOIN latest USING (media_id)
 WHERE latest.media_id IS NULL OR latest.state = 'gone' OR latest.etag <> compared.etag
 UNION ALL
-SELECT media_id, $run_id, gone.uri, gone.etag, 'gone', latest.now FROM gone JOIN latest USING (media_id)
+SELECT media_id, $run_id, gone.uri, gone.etag, 'gone', coalesce(gone.seen_at, latest.now)
+FROM gone
+JOIN latest USING (media_id)
 """
 
 

@@ -6,7 +6,7 @@ from collections.abc import Set
 from dataclasses import asdict
 
 from pipeline import decode
-from pipeline.planning.wish import Wish
+from pipeline.planning.wish import Inventoried, Wish
 from pipeline.steps.workplace import Workplace
 from pipeline.taggers.base import Tagger
 from pipeline.taggers.budget import frame_budget
@@ -14,8 +14,13 @@ from pipeline.taggers.budget import frame_budget
 _LONGEST_S = 1e9
 
 
-def wish_of(work: Workplace, tagger: Tagger, refused: Set[int] = frozenset()) -> Wish:
-    """What the request asks for. refused: numbers of sources that couldn't be listed: nothing of them is gone."""
+def wish_of(
+    work: Workplace, tagger: Tagger, refused: Set[int] = frozenset(), inventoried: Inventoried | None = None
+) -> Wish:
+    """What the request asks for. refused: numbers of sources that couldn't be listed: nothing of them is gone.
+
+    inventoried: of which objects an inventory told, and how old it is.
+    """
     settings = work.settings
     # what the archive says of an object is part of a model's question, and may differ where the bytes don't
     has_context = tagger.summarises and (settings.context_metadata or settings.context_sidecar)
@@ -33,6 +38,7 @@ def wish_of(work: Workplace, tagger: Tagger, refused: Set[int] = frozenset()) ->
         kinds=settings.media_kinds,
         modified_since=settings.modified_since,
         modified_before=settings.modified_before,
+        inventoried=inventoried,
     )
 
 

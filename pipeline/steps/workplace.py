@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pipeline import context, decode, sampling, shots
@@ -14,6 +15,7 @@ from pipeline.settings import Settings, load_settings
 from pipeline.steps.decoders import Decoders
 from pipeline.store import open_store, resolve_uri, scheme_of
 from pipeline.store.base import Store
+from pipeline.store.inventory import Manifest, read_manifest
 from pipeline.taggers import open_tagger
 from pipeline.taggers.base import Tagger
 from pipeline.uris import stored_uri
@@ -61,6 +63,19 @@ class Workplace:
             guarded = self.settings.callers_urls and scheme in ("http", "https")
             self._stores[scheme] = self.guarded(self.sources) if guarded else open_store(uri, self.sources)
         return self._stores[scheme]
+
+    @cached_property
+    def inventory(self) -> Manifest | None:
+        """The inventory that sources are taken from, its manifest read once. Never for a caller's own URLs.
+
+        Raises UsageError for a URI that can't be one's, StoreError for one that isn't there or isn't one.
+        """
+        if not self.settings.inventory or self.settings.callers_urls:
+            return None
+        uri = _resolve(self.settings.inventory)
+        if scheme_of(uri) not in ("s3", "") or uri.endswith("/"):
+            raise UsageError(f"an inventory can't be '{stored_uri(uri)}': give s3://bucket/…/manifest.json or its path")
+        return read_manifest(self.store(uri), uri)
 
     def guarded(self, urls: Sequence[str], *, reads_on: bool = False) -> HttpStore:
         """A store that goes wherever these URLs lead, but not into the network. reads_on: as HttpStore has it."""

@@ -15,6 +15,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from textwrap import fill
@@ -38,6 +39,7 @@ from pipeline.steps.publish import DONE, PLANNED
 from pipeline.steps.query import queries
 from pipeline.taggers.budget import frame_budget
 from pipeline.taggers.vocabulary import load_vocabulary
+from tests.servers.inventory import rows_of, write_inventory
 from tests.servers.started import ModelServer
 from tests.unit.test_sampling import pictures
 
@@ -250,6 +252,8 @@ def buckets(s3: S3) -> dict[str, str]:
     for key, data in samples():
         if key.endswith("shopping_list.mp4"):  # to reach it and to say what it is, is enough here
             client.put_object(Bucket="archive", Key=f"2026/{key}", Body=data)
+    made_at = datetime(2026, 11, 24, 1, tzinfo=UTC)
+    write_inventory(client, "archive-tags", "archive", rows_of(client, "archive"), made_at=made_at)
     return s3.env
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
+from pathlib import Path
 
 import duckdb
 
@@ -51,6 +54,25 @@ def open_duckdb(*further: str) -> duckdb.DuckDBPyConnection:
     for setting in ("s3_access_key_id", "s3_secret_access_key", "s3_session_token"):
         con.execute(f"SET {setting} = ''")  # httpfs takes them from the environment, and any query can read settings
     return con
+
+
+MEMORY_MB = 320
+"""What DuckDB may take for statements over millions of rows; what doesn't fit is spilled to files."""
+
+
+@contextmanager
+def bounded(con: duckdb.DuckDBPyConnection, folder: Path) -> Iterator[None]:
+    """Keep a connection's memory within MEMORY_MB, whatever the count; it spills into this folder.
+
+    The folder has to stay as long as tables made meanwhile are wanted.
+    """
+    with suppress(duckdb.Error):  # one that has spilled before stays with its first folder
+        con.execute(f"SET temp_directory = {_quote(str(folder / 'spilled'))}")
+    con.execute(f"SET memory_limit = '{MEMORY_MB}MB'")
+    try:
+        yield
+    finally:
+        con.execute("RESET memory_limit")
 
 
 def _load_from_wheel(con: duckdb.DuckDBPyConnection, name: str) -> bool:

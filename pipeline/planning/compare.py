@@ -85,25 +85,23 @@ WITH known AS (
     SELECT media_id, etag, state, seen_at
     FROM log.sightings
     SEMI JOIN unsettled USING (media_id)
+    WHERE seen_at > $made_at
     UNION ALL
     -- that version was read then
     SELECT media_id, etag, 'read', tagged_at
     FROM log.taggings
     SEMI JOIN unsettled USING (media_id)
-    WHERE status IN ('ok', 'partial') AND inherited_from IS NULL
+    WHERE tagged_at > $made_at AND status IN ('ok', 'partial') AND inherited_from IS NULL
 ),
 
 latest AS (
-    SELECT media_id, max(seen_at) AS seen_at, arg_max({'etag': etag, 'state': state}, seen_at) AS last
-    FROM known
-    GROUP BY media_id
+    SELECT media_id, arg_max({'etag': etag, 'state': state}, seen_at) AS last FROM known GROUP BY media_id
 )
 
 DELETE FROM unsettled
 USING latest
 WHERE unsettled.media_id = latest.media_id
     AND starts_with(unsettled.uri, $root)
-    AND latest.seen_at > $made_at
     AND (last.state = 'gone' OR last.etag <> unsettled.etag)
 """
 

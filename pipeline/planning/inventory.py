@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from pipeline.errors import StoreError
-from pipeline.planning.listing import kind_sql
+from pipeline.planning.listing import kind_sql, literal
 
 MEMORY_MB = 256
 """What DuckDB may take here; on top of that come its Parquet writer's buffers."""
@@ -61,9 +61,10 @@ def listing_files(
                 raise StoreError(
                     f"the inventory's '{name}' lacks {', '.join(missing)}: let S3 add size, last modified date and ETag"
                 )
-            select, parameters = _select(found, form, wanted)
-            place = _quoted(folder / "rows")
-            con.execute(f"COPY ({select}) TO '{place}' (FORMAT parquet, FILE_SIZE_BYTES {FILE_BYTES})", parameters)
+            place = literal(str(folder / "rows"))
+            con.execute(
+                f"COPY ({_select(found, form, wanted)}) TO {place} (FORMAT parquet, FILE_SIZE_BYTES {FILE_BYTES})"
+            )
         except (duckdb.Error, pa.ArrowException) as error:
             why = str(error).partition("\n")[0]
             raise StoreError(f"the inventory's '{name}' can't be read ({why}): take a newer inventory") from error
@@ -74,17 +75,17 @@ def listing_files(
 
 def _open(con: duckdb.DuckDBPyConnection, path: Path, form: str, columns: Sequence[str]) -> set[str]:
     """Make the file's rows the view `found`; returns its columns."""
-    place = _quoted(path)
+    place = literal(str(path))
     if form == "Parquet":
-        con.execute(f"CREATE VIEW found AS FROM read_parquet('{place}')")
+        con.execute(f"CREATE VIEW found AS FROM read_parquet({place})")
     elif form == "ORC":  # which DuckDB can't read
         con.register("found", _stripes(path))
     else:
         names = [_FROM_CSV.get(name.lower(), name.lower()) for name in columns]
-        types = ", ".join(f"'{name.replace(chr(39), chr(39) * 2)}': 'VARCHAR'" for name in names)
+        types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
         gzip = "gzip" if path.suffix == ".gz" else "auto"
         con.execute(
-            f"CREATE VIEW found AS FROM read_csv('{place}', columns = {{{types}}}, header = false, "
+            f"CREATE VIEW found AS FROM read_csv({place}, columns = {{{types}}}, header = false, "
             f"auto_detect = false, delim = ',', quote = '\"', escape = '\"', compression = '{gzip}')"
         )
     return {row[0] for row in con.execute("DESCRIBE found").fetchall()}
@@ -97,31 +98,24 @@ def _stripes(path: Path) -> pa.RecordBatchReader:
     return pa.RecordBatchReader.from_batches(file.schema, (file.read_stripe(n) for n in range(file.nstripes)))
 
 
-def _select(found: set[str], form: str, wanted: Wanted) -> tuple[str, dict[str, Any]]:
-    """A SELECT of rows as LISTING has them, and its parameters. URIs of CSV are encoded as in an HTML form."""
+def _select(found: set[str], form: str, wanted: Wanted) -> str:
+    """Rows as LISTING has them. URIs of CSV are encoded as in an HTML form, all times are UTC."""
     key = "url_decode(replace(key, '+', ' '))" if form == "CSV" else "key"
-    kind, patterns = kind_sql(wanted.include, wanted.exclude)
+    reached = " OR ".join(f"starts_with(uri, {literal(prefix)})" for prefix in wanted.prefixes)
     wished = [condition for column, condition in _CURRENT.items() if column in found]
-    wished += ["list_bool_or(list_transform($prefixes::VARCHAR[], lambda prefix: starts_with(uri, prefix)))"]
-    wished += ["NOT ends_with(uri, '/')", "NOT starts_with(uri, $lake)"]
+    wished += [f"({reached})", "NOT ends_with(uri, '/')", f"NOT starts_with(uri, {literal(wanted.lake)} || '/')"]
     # one condition: DuckDB asks several in any order, and would leave rows of another bucket out in silence
-    select = f"""
+    return f"""
         WITH objects AS (SELECT *, 's3://' || bucket || '/' || {key} AS uri FROM found)
 
         SELECT
             left(sha256(uri), 32) AS media_id,
             uri,
-            coalesce(trim(e_tag, '"'), '') AS etag,
+            CASE WHEN starts_with(e_tag, '"') THEN trim(e_tag, '"') ELSE coalesce(e_tag, '') END AS etag,
             size::BIGINT AS size_bytes,
-            last_modified_date::TIMESTAMPTZ AS last_modified,
-            {kind} AS kind
+            make_timestamptz(epoch_us(last_modified_date::TIMESTAMP)) AS last_modified,
+            {kind_sql(wanted.include, wanted.exclude, wanted.named)} AS kind
         FROM objects
-        WHERE CASE WHEN bucket = $bucket THEN {" AND ".join(wished)}
+        WHERE CASE WHEN bucket = {literal(wanted.bucket)} THEN {" AND ".join(wished)}
             ELSE error('it lists the bucket ' || coalesce(bucket, '')) END
     """
-    own = {"bucket": wanted.bucket, "prefixes": list(wanted.prefixes), "lake": f"{wanted.lake}/"}
-    return select, {**own, **patterns, "named": list(wanted.named)}
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

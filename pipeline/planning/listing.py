@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import Any
 
 import pyarrow as pa
 
@@ -44,24 +43,27 @@ def _matches(uri: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(uri, pattern) or fnmatchcase(uri, f"*/{pattern}") for pattern in patterns)
 
 
-def kind_sql(include: Sequence[str], exclude: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    """`kind_of` as an expression of DuckDB's over a column `uri`, and its parameters.
+def kind_sql(include: Sequence[str], exclude: Sequence[str], named: Sequence[str] = ()) -> str:
+    """`kind_of` as an expression of DuckDB's over a column `uri`. named: URIs that are sources themselves."""
+    included = f"regexp_full_match(uri, {literal(_regex(include))}, 's')" if include else "true"
+    excluded = f"regexp_full_match(uri, {literal(_regex(exclude))}, 's')" if exclude else "false"
+    # as PurePath has it: `.mp4` alone is none, `a.mp4/.` has one; few names need the slower way
+    suffix = r"""CASE
+        WHEN contains(uri, '/.') THEN regexp_extract(lower(uri), '[^/](\.[^./]+)(/+\.)*$', 1)
+        ELSE '.' || lower(string_split(uri, '.')[-1])
+    END"""
+    images, videos = (", ".join(map(literal, sorted(suffixes))) for suffixes in (IMAGE_SUFFIXES, VIDEO_SUFFIXES))
+    as_video = f"OR uri IN ({', '.join(map(literal, named))})" if named else ""
+    return f"""CASE
+        WHEN NOT {included} OR {excluded} THEN 'excluded'
+        WHEN {suffix} IN ({images}) THEN 'image'
+        WHEN {suffix} IN ({videos}) {as_video} THEN 'video'
+        ELSE 'unknown'
+    END"""
 
-    One more, `named`, is the caller's to give: a list of the URIs that are sources themselves.
-    """
-    included = f"regexp_full_match(uri, {_literal(_regex(include))}, 's')" if include else "true"
-    excluded = f"regexp_full_match(uri, {_literal(_regex(exclude))}, 's')" if exclude else "false"
-    suffix = r"regexp_extract(lower(uri), '[^/](\.[^./]+)(/+\.)*$', 1)"  # as PurePath has it: `.mp4` alone is none
-    expression = f"""CASE
-            WHEN NOT {included} OR {excluded} THEN 'excluded'
-            WHEN list_contains($images, {suffix}) THEN 'image'
-            WHEN list_contains($videos, {suffix}) OR list_contains($named::VARCHAR[], uri) THEN 'video'
-            ELSE 'unknown'
-        END"""
-    return expression, {"images": sorted(IMAGE_SUFFIXES), "videos": sorted(VIDEO_SUFFIXES)}
 
-
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """A string as SQL has it."""
     return "'" + text.replace("'", "''") + "'"
 
 

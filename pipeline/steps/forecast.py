@@ -19,6 +19,7 @@ from pipeline import sampling
 from pipeline.decode.worker import DecodeChild
 from pipeline.errors import MediaError
 from pipeline.lake.catalog import is_lake
+from pipeline.lake.connection import bounded
 from pipeline.lake.nothing import nothing
 from pipeline.lake.past import Past, past
 from pipeline.model import MediaInfo, MediaObject
@@ -67,7 +68,7 @@ def forecast(request: dict[str, Any], watch: Callable[[int], None] | None = None
     work = Workplace.of(request)
     check_sources(work)
     tagger = work.tagger()
-    with scratch_folder() as folder, closing(_reader(work)) as con:
+    with scratch_folder() as folder, closing(_reader(work)) as con, bounded(con, folder):
         parts = folder / "listing"
         parts.mkdir()
         write_parts(

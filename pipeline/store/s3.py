@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ from urllib3.exceptions import HTTPError
 from pipeline.errors import MediaError, StoreError
 from pipeline.model import MediaObject
 from pipeline.store.base import CHUNK_BYTES, SIDECAR_BYTES, LocalCopy, Ranges, Watch, digest, unwatched
+from pipeline.store.pages import pages
 from pipeline.store.parts import PART_BYTES, fetch_parts
 from pipeline.store.ranges import ObjectRanges, Sink, asked_for, check_answer, pour
 from pipeline.uris import stored_uri
@@ -83,14 +85,12 @@ class S3Store:
     def list(self, source: str) -> Iterator[MediaObject]:
         """Keys that begin with the URI's key, as S3's own prefixes do; folder markers (`a/`) are left out."""
         bucket, prefix = _split(source)
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        with self._reaching(source):
-            for page in pages:
-                for item in page.get("Contents", ()):
-                    if not item["Key"].endswith("/"):
-                        yield MediaObject(
-                            f"s3://{bucket}/{item['Key']}", item["ETag"].strip('"'), item["Size"], item["LastModified"]
-                        )
+        with self._reaching(source), closing(pages(self._client, bucket, prefix)) as found:
+            for item in chain.from_iterable(found):
+                if not item["Key"].endswith("/"):
+                    yield MediaObject(
+                        f"s3://{bucket}/{item['Key']}", item["ETag"].strip('"'), item["Size"], item["LastModified"]
+                    )
 
     def fetch(self, media: MediaObject, folder: Path, watch: Watch = unwatched) -> LocalCopy:
         path = folder / f"{media.media_id}{media.suffix}"

@@ -56,7 +56,7 @@ def open_duckdb(*further: str) -> duckdb.DuckDBPyConnection:
     return con
 
 
-MEMORY_MB = 320
+MEMORY_MB = 256
 """What DuckDB may take for statements over millions of rows; what doesn't fit is spilled to files."""
 
 

@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tests.benchmark.table import Figure, markdown, say
 
-NAMES = ("media_engine", "shot_pass", "ranged", "endurance", "busy", "batching", "tokens", "memory", "api")
+NAMES = ("media_engine", "shot_pass", "ranged", "endurance", "busy", "batching", "tokens", "memory", "plan", "api")
 
 
 def main() -> None:

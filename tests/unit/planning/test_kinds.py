@@ -32,9 +32,8 @@ def con():
 
 
 def by_sql(con, uris, include, exclude, named=()):
-    kind, parameters = kind_sql(include, exclude)
-    query = f"SELECT {kind} FROM (SELECT unnest($uris::VARCHAR[]) AS uri)"
-    return [row[0] for row in con.execute(query, {"uris": uris, **parameters, "named": list(named)}).fetchall()]
+    query = f"SELECT {kind_sql(include, exclude, named)} FROM (SELECT unnest($uris::VARCHAR[]) AS uri)"
+    return [row[0] for row in con.execute(query, {"uris": uris}).fetchall()]
 
 
 def by_python(uris, include, exclude, named=()):

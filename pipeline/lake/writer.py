@@ -157,7 +157,7 @@ def _rows(taggings: Sequence[MediaTags]) -> Rows:
             rows["shots"].append({**key, "shot_index": index, "score": shot.score, **times})
         for frame in tagging.frames:
             _add_frame(rows, key, frame)
-        rows["subtitles"] += [{**key, **asdict(subtitle)} for subtitle in tagging.subtitles]
+        rows["subtitles"] += [{**key, **_told(subtitle)} for subtitle in tagging.subtitles]
     return rows
 
 
@@ -169,7 +169,7 @@ def _heir(tagging: MediaTags) -> dict[str, Any]:
 
 def _tagging_row(tagging: MediaTags) -> dict[str, Any]:
     media = tagging.object
-    info = asdict(tagging.info) if tagging.info else {}
+    info = _told(tagging.info) if tagging.info else {}
     tokens = [_tokens(frame) for frame in tagging.frames]
     return {
         **{name: info.get(name) for name in _INFO_COLUMNS},
@@ -230,6 +230,11 @@ def _add_frame(rows: Rows, key: dict[str, str], frame: TaggedFrame) -> None:
         }
     )
     for kind in METADATA_KINDS:
-        rows[kind] += [{**moment, **asdict(label), **reused} for label in getattr(tags, kind) or ()]
+        rows[kind] += [{**moment, **_told(label), **reused} for label in getattr(tags, kind) or ()]
     if frame.thumbnail:
-        rows["thumbnails"].append({**moment, **asdict(frame.thumbnail)})
+        rows["thumbnails"].append({**moment, **_told(frame.thumbnail)})
+
+
+def _told(item: Any) -> dict[str, Any]:
+    """The fields of one of model.py's, by name. Not `asdict`: its deep copies took half of a commit."""
+    return {name: getattr(item, name) for name in item.__slots__}

@@ -13,21 +13,29 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tests.benchmark.table import Figure, markdown, say
 
-NAMES = ("media_engine", "shot_pass", "ranged", "endurance", "busy", "batching", "tokens", "memory", "plan", "api")
+NAMES = (
+    *("media_engine", "shot_pass", "ranged", "endurance", "busy", "batching", "tokens", "memory"),
+    *("plan", "lake", "api"),
+)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmark", description=__doc__)
     parser.add_argument("name", nargs="*", default=NAMES, help=", ".join(NAMES))
-    names = parser.parse_args().name
+    parser.add_argument(
+        "--scale", type=float, default=0.1, help="of the archive that `lake` asks: 1 is a million media (default: 0.1)"
+    )
+    parser.add_argument("--commits", type=int, help="small ones that `lake` makes (default: 10,000 times the scale)")
+    given = parser.parse_args()
+    names, of_lake = given.name, {"scale": given.scale, "commits": given.commits}
     if unknown := set(names) - set(NAMES):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(NAMES)}")
     figures: list[Figure] = []
     for name in names:
         say(name)
-        run: Callable[[Path], list[Figure]] = import_module(f"tests.benchmark.{name}").run
+        run: Callable[..., list[Figure]] = import_module(f"tests.benchmark.{name}").run
         with tempfile.TemporaryDirectory(prefix="shotlog-bench-") as folder:
-            figures += run(Path(folder))
+            figures += run(Path(folder), **(of_lake if name == "lake" else {}))
     print(markdown(figures))
 
 

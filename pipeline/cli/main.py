@@ -11,6 +11,7 @@ import typer
 from pipeline.cli import keys, recipes, upkeep, webhooks
 from pipeline.cli.backfill import backfill
 from pipeline.cli.compare import compare
+from pipeline.cli.export import export
 from pipeline.cli.options import Format, Lake, chosen_format, given
 from pipeline.cli.output import err, print_answer, print_rows
 from pipeline.cli.serve import serve
@@ -141,6 +142,7 @@ app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(recipes.app, name="recipes")
 app.command()(serve)
 app.command()(compare)
+app.command()(export)
 app.command()(upkeep.maintain)
 app.command()(upkeep.forget)
 

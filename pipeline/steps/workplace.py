@@ -51,10 +51,10 @@ class Workplace:
         shots.check_detector(settings.shot_detector)
         if settings.decoder not in (known := ("auto", *decode.DECODERS)):
             raise unknown_name("decoder", settings.decoder, known)
-        lake_uri = _resolve(settings.lake).rstrip("/")
+        lake_uri = resolve_place(settings.lake).rstrip("/")
         if scheme_of(lake_uri).startswith("http"):
             raise UsageError(f"a lake can't lie at '{stored_uri(lake_uri)}': give a folder or s3://bucket/prefix")
-        return cls(settings, tuple(dict.fromkeys(_resolve(source) for source in settings.sources)), lake_uri)
+        return cls(settings, tuple(dict.fromkeys(resolve_place(source) for source in settings.sources)), lake_uri)
 
     def store(self, uri: str) -> Store:
         """One store a scheme, shared by the threads of this step."""
@@ -126,7 +126,7 @@ class Workplace:
         return {**asked, "sources": shown(self.sources), "openai_base_url": stored_uri(server) if server else None}
 
 
-def _resolve(uri: str) -> str:
+def resolve_place(uri: str) -> str:
     resolved = resolve_uri(uri)
     bucket = resolved.removeprefix("s3://").partition("/")[0]
     if scheme_of(resolved) == "s3" and "@" in bucket:

@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from pipeline.errors import LakeError, StoreError, unknown_name
 from pipeline.lake.catalog import Lake
+from pipeline.lake.export_ddl import create_table
 from pipeline.lake.export_files import DEFAULT, PartitionedFiles, Written
 from pipeline.lake.export_place import Place
 from pipeline.lake.patience import patiently
@@ -37,7 +38,11 @@ MEMORY = "2GB"
 BATCH_ROWS = 8192
 """At a time from DuckDB: 40 MB of thumbnails."""
 
-PARTITIONS = ("media_kind", "modified_year")
+PARTITIONS = {"media_kind": "string", "modified_year": "int"}
+"""Their types in Hive's words. Their names are those of no view's columns: `participants` has a `kind` of its own."""
+
+DDL = "athena.sql"
+"""In an export's folder: what Athena and other Hive catalogs have to be told of it."""
 
 Watch = Callable[[str, int], None]
 """Hears of each view as it begins and goes on: its name and the rows so far."""
@@ -72,9 +77,11 @@ def export(
     folder = place.new_folder()
     try:
         with _one_state(lake, scratch):
-            told = {"lake_id": lake.lake_id, **_snapshot(lake), "partitions": PARTITIONS, "views": {}}
+            told = {"lake_id": lake.lake_id, **_snapshot(lake), "views": {}}
+            writing = _Export(lake, place, folder, scratch, watch)
             for view in views:
-                told["views"][view] = _write(lake, view, place, folder, scratch, watch).told()
+                told["views"][view] = writing.write(view).told()
+        place.write(f"{folder}/{DDL}", writing.ddl.encode())
         place.publish(folder, told, grace=grace)
     except BaseException:
         with suppress(StoreError):  # it is out of reach: the next export there clears up
@@ -129,21 +136,32 @@ def _snapshot(lake: Lake) -> dict[str, Any]:
     return {"snapshot": number, "snapshot_at": at.isoformat() if at else None}
 
 
-def _write(lake: Lake, view: str, place: Place, folder: str, scratch: Path, watch: Watch) -> Written:
-    watch(view, 0)
-    if "://" in lake.uri:
-        lake.store.prepare(lake.con)  # credentials of a role change while an export goes on
-    query, empty = _query(lake.con, view)
-    rows = lake.con.execute(query).to_arrow_reader(BATCH_ROWS)
+class _Export:
+    """One folder as it fills. ddl: of the views so far."""
 
-    def send(path: str, data: bytes) -> None:
-        place.write(f"{folder}/{view}/{path}", data)
+    def __init__(self, lake: Lake, place: Place, folder: str, scratch: Path, watch: Watch) -> None:
+        self._lake, self._place, self._folder = lake, place, folder
+        self._scratch, self._watch = scratch, watch
+        self.ddl = ""
 
-    with PartitionedFiles(rows.schema, scratch, send, empty=empty) as files:
-        for batch in rows:
-            files.add(pa.Table.from_batches([batch]))
-            watch(view, files.written.rows)
-    return files.written
+    def write(self, view: str) -> Written:
+        self._watch(view, 0)
+        lake = self._lake
+        if "://" in lake.uri:
+            lake.store.prepare(lake.con)  # credentials of a role change while an export goes on
+        query, empty = _query(lake.con, view)
+        rows = lake.con.execute(query).to_arrow_reader(BATCH_ROWS)
+
+        def send(path: str, data: bytes) -> None:
+            self._place.write(f"{self._folder}/{view}/{path}", data)
+
+        with PartitionedFiles(rows.schema, self._scratch, send, empty=empty) as files:
+            for batch in rows:
+                files.add(pa.Table.from_batches([batch]))
+                self._watch(view, files.written.rows)
+        place = f"{self._place.uri.rstrip('/')}/{self._folder}/{view}/"
+        self.ddl += create_table(view, files.columns, PARTITIONS if empty else {}, place)
+        return files.written
 
 
 def _query(con: duckdb.DuckDBPyConnection, view: str) -> tuple[str, str]:

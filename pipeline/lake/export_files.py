@@ -42,7 +42,7 @@ class Written:
 
 
 class PartitionedFiles:
-    """Write tables whose last column, `_folder`, says where each row belongs. A context manager: its end sends the rest.
+    """Write tables whose last column, `_folder`, says where each row belongs. Leaving the context sends the rest.
 
     A view without a row becomes one file without a row, so that whoever opens it finds its columns.
     """
@@ -51,7 +51,7 @@ class PartitionedFiles:
         """empty: the folder of that file."""
         self.written = Written()
         self._empty = empty
-        self._schema = schema.remove(len(schema) - 1)
+        self.columns = schema.remove(len(schema) - 1)
         self._scratch, self._send = scratch, send
         self._held: dict[str, list[pa.Table]] = {}
         self._held_bytes: Counter[str] = Counter()
@@ -72,11 +72,11 @@ class PartitionedFiles:
 
     def _flush(self, folder: str) -> None:
         """What is held of a partition becomes a row group."""
-        rows = pa.concat_tables(self._held.pop(folder, [self._schema.empty_table()]))
+        rows = pa.concat_tables(self._held.pop(folder, [self.columns.empty_table()]))
         del self._held_bytes[folder]
         if folder not in self._open:
             path = self._path(folder)
-            self._open[folder] = pq.ParquetWriter(path, self._schema, compression="zstd")
+            self._open[folder] = pq.ParquetWriter(path, self.columns, compression="zstd")
         self._open[folder].write_table(rows, row_group_size=max(1, rows.num_rows))
         if self._path(folder).stat().st_size >= FILE_BYTES:
             self._finish(folder)

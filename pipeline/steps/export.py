@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UsageError
@@ -27,6 +28,8 @@ def export(request: dict[str, Any], to: str, views: Sequence[str], watch: Watch)
     uri = resolve_place(to).rstrip("/")
     if scheme_of(uri).startswith("http"):
         raise UsageError(f"an export can't lie at '{stored_uri(uri)}': give a folder or s3://bucket/prefix as --to")
+    if "://" not in uri and Path(uri).is_file():
+        raise UsageError(f"'{uri}' is a file: give a folder as --to")
     if _is_inside(uri, work.lake_uri):
         raise UsageError(f"'{uri}' lies inside the lake: give a place of its own as --to")
     with closing(work.lake()) as lake, scratch_folder() as scratch:

@@ -74,12 +74,13 @@ def spark(folder, java_home):
         "spark.ui.enabled": "false",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
-        "spark.sql.shuffle.partitions": "1",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        "spark.sql.codegen.wholeStage": "false",
         "spark.sql.catalogImplementation": "hive",
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.hadoop.javax.jdo.option.ConnectionURL": "jdbc:derby:memory:metastore;create=true",
     }
-    told = " ".join(f"--conf {name}={value}" for name, value in settings.items())
+    told = " ".join(f"--conf '{name}={value}'" for name, value in settings.items())
     return {"JAVA_HOME": java_home, "PYSPARK_SUBMIT_ARGS": f"--master local[1] {told} pyspark-shell"}
 
 

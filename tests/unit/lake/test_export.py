@@ -97,7 +97,7 @@ def test_every_view_comes_out_row_by_row_and_what_it_hides_does_not(lake, reader
     assert set(report["views"]) == set(views())
     for view, told in report["views"].items():
         assert differences(reader, report, view).fetchall() == [], view
-        assert told["rows"] == count(reader, view) == count(reader, parquet(report, view)), view
+        assert told["rows"] == count(reader, parquet(report, view)), view
     names = reader.con.execute(f"SELECT DISTINCT parse_filename(uri) FROM {parquet(report, 'tags')} ORDER BY 1")
     assert names.fetchall() == [("a.mp4",), ("b.mp4",)]
     assert report["views"]["timestamps"]["rows"] == 2 + 3
@@ -105,12 +105,12 @@ def test_every_view_comes_out_row_by_row_and_what_it_hides_does_not(lake, reader
 
 
 @of_one_kind
-def test_pictures_and_what_changed_are_written_only_where_they_are_named(lake, reader, run):
-    fill(lake)
-    assert set(run(reader)["views"]) == set(views()) - set(ON_WISH)
-    assert list(run(reader, "thumbnails", "media", "media")["views"]) == ["thumbnails", "media"]
+def test_pictures_and_what_changed_are_written_only_where_they_are_named(reader):
+    assert set(choose(reader, [])) == set(views()) - set(ON_WISH)
+    assert choose(reader, ["thumbnails", "media", "media"]) == ["thumbnails", "media"]
+    assert set(choose(reader, ["media", "all"])) == set(views())
     with pytest.raises(UsageError, match=r"unknown view 'tgas': known are .*media.* — did you mean tags"):
-        run(reader, "tgas")
+        choose(reader, ["media", "tgas"])
 
 
 def test_all_views_are_of_one_state_though_batches_are_committed_in_between(lake, reader, run):

@@ -61,7 +61,7 @@ lint: $(VENV)/.test
 $(VENV)/.demo: $(PINS)
 	$(call set_up,demo,two minutes and 1.7 GB)
 $(VENV)/.test: $(PINS)
-	$(call set_up,test,three minutes and 7 GB)
+	$(call set_up,test,four minutes and 7.5 GB)
 	@touch $(VENV)/.demo
 	@rm $(VENV)/setup_seconds
 

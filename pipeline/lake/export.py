@@ -3,8 +3,9 @@
 All views are of one snapshot: they are read in one transaction, beside which writers commit.
 
 Partitions are the kind of the media and the year in which the object was last changed, in every view that is about
-media: two values by tens, never one a file. Months would cut twelve times as many pieces, most of them far below the
-128 MB that Athena and Spark like. Both stay as they are when an object is looked at anew.
+media: two values by tens, never one a file, and neither changes when an object is looked at anew. Of 8 million tags of
+four years, a question about one kind and year took a fifteenth of the time that it took without partitions; months were
+no faster, and cut 92 files of 0.5 MB where years cut 8 of 7 MB. Athena and Spark like 128 MB.
 
 DuckDB's own COPY bounds either the size of a file or writes partitions, not both, and pyarrow's dataset writer holds
 up to eight million rows whatever they weigh. So rows stream from DuckDB into one Parquet file a partition.
@@ -103,6 +104,8 @@ def _one_state(lake: Lake, scratch: Path) -> Iterator[None]:
     except (duckdb.HTTPException, duckdb.IOException, pa.ArrowException) as error:  # the last while rows stream
         raise StoreError(f"the lake's data can't be read: {error}") from error
     except OSError as error:
+        if error.errno is None:  # Arrow's, for what DuckDB says in the middle of a stream
+            raise StoreError(f"the lake's data can't be read: {error}") from error
         raise StoreError(f"the export can't be written ({error}): make room in '{scratch.parent}'") from error
     except duckdb.Error as error:
         raise LakeError(f"the lake at '{lake.uri}' can't be read: {error}") from error

@@ -26,8 +26,7 @@ POOLS = ("default_pool", GPU_POOL)
 """Airflow's pools that tagging tasks run in. The second has as many slots as there are GPUs."""
 BACKFILL_POOL = "shotlog_backfill"
 """The pool of backfills, whatever their tagger: as many slots as the hourly runs can spare."""
-MATTERS = ("new", "changed", "stale", "failed")
-"""Why an object may be to do."""
+MATTERS = ("new", "changed", "stale", "failed")  # why an object may be to do
 
 
 def _split(value: Any) -> Any:
@@ -49,6 +48,7 @@ _SECRET = {"openai_api_key", "openai_base_url", "catalog"}
 
 OutputFormat = Literal["table", "csv", "json"]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+MediaKinds = Annotated[tuple[Literal["image", "video"], ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
@@ -133,11 +133,9 @@ class Settings(BaseSettings):
     )
     retry_failed: bool = Field(False, description="also try again what failed for a lasting reason")
     only: Names = Field(
-        (),
-        description="of what is to do only this, by comma: new, changed, stale, failed, or failed:CODE (what is named "
-        "needs no retag and no retry_failed)",
+        (), description="do only this: new, changed, stale, failed, failed:CODE (needs no retag and no retry_failed)"
     )
-    media_kinds: Names = Field(("image", "video"), description="only media of these kinds: image, video")
+    media_kinds: MediaKinds = Field(("image", "video"), min_length=1, description="only these kinds: image, video")
     modified_since: datetime | None = Field(None, description="only objects last modified then or later (2026-01-31)")
     modified_before: datetime | None = Field(None, description="only objects last modified before (UTC if not said)")
     order: Literal["path", "oldest", "newest"] = Field(
@@ -256,14 +254,6 @@ class Settings(BaseSettings):
             if code and code not in CODES:
                 raise unknown_name("error code", code, CODES)
         return matters
-
-    @field_validator("media_kinds")
-    @classmethod
-    def _known_media_kinds(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
-        for kind in kinds:
-            if kind not in ("image", "video"):
-                raise unknown_name("media kind", kind, ("image", "video"))
-        return kinds or ("image", "video")
 
     @field_validator("modified_since", "modified_before")
     @classmethod

@@ -12,12 +12,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from pipeline.batch import Batch
 from pipeline.lake import hidden
 from pipeline.lake.catalog import Lake
 from pipeline.lake.inherit import HEIRS, inherit
 from pipeline.lake.order import after, after_earlier_looks
 from pipeline.lake.tables import TABLES
-from pipeline.model import Batch, MediaTags, TaggedFrame, timecode
+from pipeline.model import MediaTags, TaggedFrame, timecode
 from pipeline.recipe import METADATA_KINDS, Recipe
 
 Rows = dict[str, list[dict[str, Any]]]

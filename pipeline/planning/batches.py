@@ -9,7 +9,8 @@ from operator import itemgetter
 
 import duckdb
 
-from pipeline.model import Batch, MediaObject
+from pipeline.batch import Batch
+from pipeline.model import MediaObject
 
 MAX_BATCHES = 1000
 """Airflow maps a task at most core.max_map_length (1,024) times; larger plans get larger batches."""
@@ -51,7 +52,7 @@ def batches(
 
     Files behind one another in the archive share a batch. video_frames: the most frames a video can give, which is
     what it counts for; None: no limit. max_batches: larger plans get larger batches. first: number of the first
-    batch's id. others: as model.Batch has it. order: the setting. piece: larger plans end there instead, and what
+    batch's id. others: as batch.Batch has it. order: the setting. piece: larger plans end there instead, and what
     they leave is for the next piece. video_s: what a video whose length nobody knows is expected to last.
     """
     cost = _COST.format(of_video=video_frames or _UNLIMITED_FRAMES)

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from typing import Any
 
+from pipeline.batch import Batch
 from pipeline.errors import LakeError, UsageError, interruptible
 from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
-from pipeline.model import Batch
 from pipeline.steps.leftovers import clear_work, commit_finished, is_cancelled, state_of
 from pipeline.steps.listing import begin_run, check_request, make_run_id, write_listing
 from pipeline.steps.plan import plan_piece, plans_of, read_batch

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from pipeline.batch import Batch
 from pipeline.errors import MediaError
 from pipeline.lake.journal import Entry, Journal
-from pipeline.model import Batch, Frame, MediaObject, MediaTags, TaggedFrame, Thumbnail
+from pipeline.model import Frame, MediaObject, MediaTags, TaggedFrame, Thumbnail
 from pipeline.recipe import Recipe
 from pipeline.steps.media_in_hand import KEEP_EVERY_S, MediaInHand, Twin
 from pipeline.taggers.base import Answer, Film, Summary

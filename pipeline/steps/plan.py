@@ -10,12 +10,12 @@ from typing import Any
 import duckdb
 from pydantic import TypeAdapter, ValidationError
 
+from pipeline.batch import Batch
 from pipeline.errors import LakeError
 from pipeline.lake import hidden, recipes, writer
 from pipeline.lake.catalog import Lake
 from pipeline.lake.inherit import inherit
 from pipeline.lake.reader import load_cost
-from pipeline.model import Batch
 from pipeline.planning.batches import LEFT, MAX_BATCHES, batches, worth_loading
 from pipeline.planning.compare import compare
 from pipeline.recipe import Recipe

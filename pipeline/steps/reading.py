@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pipeline import context
+from pipeline.batch import Batch
 from pipeline.decode.worker import DecodeChild
 from pipeline.errors import MediaError, UsageError
 from pipeline.lake.reader import answered_frames
-from pipeline.model import Batch, Frame, MediaInfo, MediaObject, TaggedFrame
+from pipeline.model import Frame, MediaInfo, MediaObject, TaggedFrame
 from pipeline.pictures import fingerprint, shrunk, thumbnail
 from pipeline.planning.budget import Purse
 from pipeline.steps.decoders import Decoders
@@ -40,7 +41,7 @@ class _TooDear(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Todo:
-    """One media object to be read, what was answered of it before, and what it may be a copy of (model.Batch.alike)."""
+    """One media object to be read, what was answered of it before, and what it may be a copy of (batch.Batch.alike)."""
 
     batch_id: str
     media: MediaObject

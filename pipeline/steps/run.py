@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from contextlib import closing, suppress
 from typing import Any, Protocol
 
+from pipeline.batch import Batch
 from pipeline.errors import interruptible
 from pipeline.lake.catalog import Lake
-from pipeline.model import Batch, MediaTags
+from pipeline.model import MediaTags
 from pipeline.steps.decoders import Decoders
 from pipeline.steps.leftovers import commit_finished
 from pipeline.steps.listing import begin_run, check_sources, make_run_id, write_listing

@@ -9,10 +9,11 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
+from pipeline.batch import Batch
 from pipeline.lake import writer
 from pipeline.lake.catalog import Crew, Lake
 from pipeline.lake.journal import Journal
-from pipeline.model import Batch, MediaTags
+from pipeline.model import MediaTags
 from pipeline.planning.budget import Purse
 from pipeline.steps.decoders import Decoders
 from pipeline.steps.desk import Desk

@@ -72,7 +72,7 @@ class Workplace:
         """
         if not self.settings.inventory or self.settings.callers_urls:
             return None
-        uri = _resolve(self.settings.inventory)
+        uri = resolve_place(self.settings.inventory)
         if scheme_of(uri) not in ("s3", "") or uri.endswith("/"):
             raise UsageError(f"an inventory can't be '{stored_uri(uri)}': give s3://bucket/…/manifest.json or its path")
         return read_manifest(self.store(uri), uri)

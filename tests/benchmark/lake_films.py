@@ -6,7 +6,8 @@ import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from pipeline.model import Batch, FrameTags, Label, MediaInfo, MediaObject, MediaTags, Participant, TaggedFrame
+from pipeline.batch import Batch
+from pipeline.model import FrameTags, Label, MediaInfo, MediaObject, MediaTags, Participant, TaggedFrame
 
 FRAMES, LABELS = 20, 5
 

@@ -232,7 +232,7 @@ def test_a_budget_ends_it_until_somebody_gives_more(request_, archive):
         (["--only", "nope"], "unknown reason to tag 'nope': known are changed, failed, failed:CODE, new, stale"),
         (["--only", "failed:nope"], "unknown error code 'nope': known are access_denied"),
         (["--only", "new:x"], "unknown reason to tag 'new:x'"),
-        (["--media-kinds", "audio"], "unknown media kind 'audio': known are image, video"),
+        (["--media-kinds", "audio"], "media_kinds.0 can't be 'audio': input should be 'image' or 'video'"),
         (["--modified-since", "yesterday"], "modified_since can't be 'yesterday'"),
         (["--order", "random"], "order can't be 'random'"),
         (["--resume", "x"], "give either URIs, or --resume, or --cancel"),

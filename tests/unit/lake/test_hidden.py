@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pipeline.batch import Batch
 from pipeline.lake import hidden, writer
-from pipeline.model import Batch
 from tests.unit.lake.made import OTHER_RECIPE, RECIPE, media, tagging
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -6,6 +6,7 @@ One statement sees one state of the lake, so a reader that meets half of anythin
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
@@ -22,8 +23,8 @@ from pipeline.store import open_store
 NO_GRACE = timedelta(minutes=-1)
 """As though all were past their grace."""
 
-BETWEEN_S = 0.3
-"""From one question of a reader to the next: it isn't to take the time of what it watches."""
+PAUSE = 3
+"""Times as long as a question took a reader waits before the next: it isn't to take the time of what it watches."""
 
 _ODD = {
     "media shown twice": "SELECT count(*) - count(DISTINCT media_id) FROM media",
@@ -76,9 +77,12 @@ def read_throughout(lake: Any, catalog: str | None = None) -> Iterator[list[int]
     def read_on() -> None:
         try:
             with closing(opened(lake, catalog)) as reader:
-                while not over.wait(BETWEEN_S):
+                took_s = 0.1
+                while not over.wait(PAUSE * took_s):
+                    began = time.monotonic()
                     wrong.extend([found] if (found := odd(reader)) else [])
                     seen.append(patiently(reader.con.execute)("SELECT count(*) FROM media").fetchone()[0])
+                    took_s = time.monotonic() - began
         except Exception as error:
             trouble.append(error)
 

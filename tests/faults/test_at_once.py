@@ -13,7 +13,7 @@ from tests.faults.invariants import read_throughout
 from tests.faults.places import Place
 from tests.integration.doors import ask, tag
 
-NAMES = [f"{number}.{ending}" for number in range(6) for ending in ("png", "mp4")]
+NAMES = [f"{number}.{ending}" for number in range(4) for ending in ("png", "mp4")]
 
 
 @pytest.fixture

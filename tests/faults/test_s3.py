@@ -13,7 +13,7 @@ from tests.faults.places import Place
 from tests.integration.doors import ask, shotlog
 from tests.servers.faulty_s3 import faulty_s3
 
-SMALL = {"SHOTLOG_BATCH_FRAMES": "1", "SHOTLOG_WORKERS": "1", "SHOTLOG_TAGGER": "null", "SHOTLOG_FREEZE": "off"}
+SMALL = {"SHOTLOG_WORKERS": "1", "SHOTLOG_TAGGER": "null", "SHOTLOG_FREEZE": "off"}
 FAULTS = {
     "slow down": ["slow_down"],
     "hangs up": ["reset", "lose_answer"],

@@ -53,8 +53,11 @@ def tag(request: dict[str, Any], watch: Watcher) -> dict[str, Any]:
         begin_run(work, lake, run_id)
         try:
             with interruptible():
-                decoders.start(write_listing(work, lake, run_id, watch.listed))  # while the plan is made
+                listed = write_listing(work, lake, run_id, watch.listed)
+                if _is_new(lake):  # else there may be nothing to do, and most often is
+                    decoders.start(listed)  # while the plan is made
                 planned = plan(work, lake, run_id)
+                decoders.start(planned["media"])
                 watch.planned(planned)
                 if planned["batches"]:
                     batches = (read_batch(lake, run_id, batch_id) for batch_id in planned["batches"])
@@ -70,6 +73,10 @@ def tag(request: dict[str, Any], watch: Watcher) -> dict[str, Any]:
         summary = end_run(lake, run_id)
         freeze(work, lake, run_id)
         return summary
+
+
+def _is_new(lake: Lake) -> bool:
+    return not lake.con.execute("FROM log.taggings LIMIT 1").fetchone()
 
 
 def tag_batches(

@@ -14,7 +14,8 @@ from unittest.mock import patch
 
 from demo.services import S3, s3_server
 from pipeline.steps.workplace import Workplace
-from tests.benchmark.command import SHOTLOG, timed
+from tests.benchmark.command import timed
+from tests.benchmark.media_engine import SHOTLOG
 from tests.benchmark.scale import BUCKET, make_inventory, make_lake
 from tests.benchmark.table import Figure, say
 from tests.media import media
@@ -110,7 +111,7 @@ def _rerun(folder: Path) -> Figure:
         timed(tag, folder, environment=environment)
         bare: list[float] = []
         ours: list[float] = []
-        listing = [sys.executable, "-c", _LISTING]
+        listing = [str(SHOTLOG.with_name("python")), "-c", _LISTING]
         commands: list[tuple[list[str], Callable[[float], None]]] = [(listing, bare.append), (tag, ours.append)]
         for _ in range(ROUNDS):
             for command, keep in commands:

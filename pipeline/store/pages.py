@@ -14,8 +14,9 @@ from typing import Any
 REQUESTS = 8
 """At once. With more, reading the answers takes all of a core."""
 
-WORTH_KEYS = 100
-"""A folder with fewer keys isn't worth a request of its own: a page holds 1000."""
+WORTH_KEYS = 500
+"""A folder with fewer keys isn't worth a request of its own: a page holds 1000, and with half-empty ones what is gained
+on the way is lost to reading more answers."""
 
 Answer = dict[str, Any]
 Objects = list[dict[str, Any]]

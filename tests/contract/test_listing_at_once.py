@@ -9,7 +9,7 @@ from pipeline.store import open_store
 ODD = ("ü ü/日本+.mp4", "b%2Fc/x.mp4", "b\\s/.mp4", "quote'\"&<>/a.mp4", "a//empty name.mp4", "a-/before the slash.mp4")
 SHAPES = {
     "one flat folder": {"in/": 2300},
-    "folders": {f"in/{number:02}/": 350 for number in range(8)},
+    "folders": {f"in/{number:02}/": 800 for number in range(4)},
     "folders of folders, all in one": {f"in/2026/{number:02}/deep/": 700 for number in range(4)},
     "folders and objects beside them": {"in/": 700, "in/a/": 900, "in/a-b/": 900, "in/b/c/": 500, "in/z": 300},
     "a folder for each object": {f"in/{number:04}/": 1 for number in range(1300)},

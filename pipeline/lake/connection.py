@@ -68,11 +68,14 @@ def bounded(con: duckdb.DuckDBPyConnection, folder: Path) -> Iterator[None]:
     """
     with suppress(duckdb.Error):  # one that has spilled before stays with its first folder
         con.execute(f"SET temp_directory = {_quote(str(folder / 'spilled'))}")
+    before = con.execute("SELECT current_setting('memory_limit')").fetchone() or ("",)
     con.execute(f"SET memory_limit = '{MEMORY_MB}MB'")
     try:
         yield
     finally:
-        con.execute("RESET memory_limit")
+        con.execute(f"SET memory_limit = '{before[0]}'")  # RESET changes what the setting says, not the limit itself
+        with suppress(duckdb.Error):
+            con.execute("RESET temp_directory")
 
 
 def _load_from_wheel(con: duckdb.DuckDBPyConnection, name: str) -> bool:

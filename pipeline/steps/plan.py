@@ -14,6 +14,7 @@ from pipeline.batch import Batch
 from pipeline.errors import LakeError
 from pipeline.lake import hidden, recipes, writer
 from pipeline.lake.catalog import Lake
+from pipeline.lake.connection import bounded
 from pipeline.lake.inherit import inherit
 from pipeline.lake.reader import load_cost
 from pipeline.planning.batches import LEFT, MAX_BATCHES, batches, worth_loading
@@ -25,6 +26,7 @@ from pipeline.steps.inventory import kept_how_old
 from pipeline.steps.leftovers import state_of, take_over_dead_runs
 from pipeline.steps.listing import listing_glob
 from pipeline.steps.refusals import Refusals
+from pipeline.steps.scratch import scratch_folder
 from pipeline.steps.wish import most_frames, wish_of
 from pipeline.steps.workplace import Workplace
 from pipeline.taggers.base import Tagger
@@ -90,12 +92,57 @@ def _plan(
     begun: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """begun: the run's first piece, which says what all of it is."""
+    with scratch_folder() as folder:
+        with bounded(lake.con, folder):
+            counts, others = _hold_against_lake(work, lake, run_id, begun)
+            if counts["media"] and not begun:
+                claim(lake, run_id)
+        tagger, settings = work.tagger(), work.settings
+        video_frames = most_frames(work, tagger)
+        forecast = begun["forecast"] if begun else _forecast(work, lake, tagger, counts["media"])
+        planned: dict[str, Any] = {
+            "run_id": run_id,
+            "batches": [],
+            "tasks": [],
+            "pool": settings.pool,
+            "frames_per_video": video_frames if tagger.summarises else None,
+            "forecast": forecast,
+            "left": count(lake.con, LEFT),
+            **({} if begun else counts),
+        }
+        cut = batches(
+            lake.con,
+            run_id,
+            _batch_size(settings.batch_frames, lake, work.recipe(tagger)),
+            max_batches,
+            video_frames=video_frames,
+            first=first,
+            others=others,
+            order=settings.order,
+            piece=piece,
+            video_s=forecast["video_s"],
+        )
+        for batch in cut:
+            lake.store.write(_batch_uri(lake, run_id, batch.batch_id), batch_as_json(batch))
+            planned["batches"].append(batch.batch_id)
+            planned["tasks"].append({"batch_id": batch.batch_id, "label": batch.label})
+            planned["left"] -= batch.media
+        lake.transaction(lambda con: _record(con, planned, f"inherited-{first:06}"))
+        return planned
+
+
+def _hold_against_lake(
+    work: Workplace, lake: Lake, run_id: str, begun: dict[str, Any] | None
+) -> tuple[dict[str, int], int]:
+    """Compare the run's listing, or of a later piece its claims, with the lake.
+
+    Returns the counts, and how many batches of other runs the lake has. Raises LakeError where the listing has gone.
+    """
     listing = claims_glob(lake, run_id) if begun else listing_glob(lake, run_id)
     parts = sum(uri.endswith(".parquet") for uri in lake.store.names(listing.rpartition("/")[0]))
     if not parts:
         raise LakeError(f"run {run_id} is no longer listed: a later run took over; list it again, or start a new one")
     tagger = work.tagger()
-    recipe, video_frames = work.recipe(tagger), most_frames(work, tagger)
     refused = {refusal.number for refusal in Refusals(lake, run_id).kept()} if work.settings.callers_urls else set()
     wish = wish_of(work, tagger, refused, kept_how_old(lake, run_id))
     wish = replace(wish, claims=claims_of_others(lake, run_id), whole=begun is None)
@@ -104,44 +151,11 @@ def _plan(
 
     def hold_against(con: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], int]:
         if wish.retag and wish.sample:  # both recipes side by side: the views stay as they are
-            recipes.keep_current(con, recipe)
+            recipes.keep_current(con, work.recipe(tagger))
         return compare(con, listing, wish), writer.batches_of_others(con, run_id)
 
     with lake.on_all_cores() if parts > 1 else nullcontext():
-        counts, others = lake.transaction(hold_against)
-    if counts["media"] and not begun:
-        claim(lake, run_id)
-    forecast = begun["forecast"] if begun else _forecast(work, lake, tagger, counts["media"])
-    settings = work.settings
-    cut = batches(
-        lake.con,
-        run_id,
-        _batch_size(settings.batch_frames, lake, recipe),
-        max_batches,
-        video_frames=video_frames,
-        first=first,
-        others=others,
-        order=settings.order,
-        piece=piece,
-        video_s=forecast["video_s"],
-    )
-    planned: dict[str, Any] = {
-        "run_id": run_id,
-        "batches": [],
-        "tasks": [],
-        "pool": settings.pool,
-        "frames_per_video": video_frames if tagger.summarises else None,
-        "forecast": forecast,
-    }
-    planned |= {} if begun else counts
-    planned["left"] = count(lake.con, LEFT)
-    for batch in cut:
-        lake.store.write(_batch_uri(lake, run_id, batch.batch_id), batch_as_json(batch))
-        planned["batches"].append(batch.batch_id)
-        planned["tasks"].append({"batch_id": batch.batch_id, "label": batch.label})
-        planned["left"] -= batch.media
-    lake.transaction(lambda con: _record(con, planned, f"inherited-{first:06}"))
-    return planned
+        return lake.transaction(hold_against)
 
 
 def _forecast(work: Workplace, lake: Lake, tagger: Tagger, media: int) -> dict[str, Any]:
@@ -221,6 +235,7 @@ WITH latest AS (
         -- as pipeline/lake/order.py says
         greatest($now, max(seen_at) + INTERVAL 1 MICROSECOND) AS now
     FROM log.sightings
+    SEMI JOIN (SELECT media_id FROM compared UNION ALL SELECT media_id FROM gone) USING (media_id)
     GROUP BY media_id
 )
 

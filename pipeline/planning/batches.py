@@ -59,7 +59,9 @@ def batches(
     most = min(max_batches, MAX_BATCHES)
     total = con.execute(f"SELECT coalesce(sum({cost}), 0) FROM ({LEFT})").fetchone()
     size = batch_frames if piece or not total else max(batch_frames, -(-int(total[0]) // most))
-    rows = con.execute(_BATCHED.format(cost=cost, size=size, left=LEFT, order=ORDERS[order]))
+    line = f"{ORDERS[order]} place, copy_of IS NOT NULL, uri, media_id"
+    first_ones = f"ORDER BY {line} LIMIT {size * most}" if piece else ""  # each but a copy is a frame at least
+    rows = con.execute(_BATCHED.format(cost=cost, size=size, left=LEFT, line=line, first_ones=first_ones))
     groups = groupby(iter(rows.fetchone, None), key=itemgetter(0))
     for number, (_, group) in enumerate(islice(groups, most) if piece else groups, start=first):
         members = list(group)
@@ -87,18 +89,19 @@ _COST = "CASE WHEN copy_of IS NOT NULL THEN 0 WHEN kind = 'video' THEN {of_video
 # A copy is in the batch of its original, behind it.
 _BATCHED = """
 WITH placed AS (
-    SELECT
-        *,
-        coalesce(copy_of.uri, uri) AS place,
-        coalesce(copy_of.last_modified, last_modified) AS age,
-        (sum({cost}) OVER (ORDER BY {order} place, copy_of IS NOT NULL, uri, media_id) - {cost})::BIGINT // {size}
-            AS number
-    FROM ({left})
+    SELECT *, coalesce(copy_of.uri, uri) AS place, coalesce(copy_of.last_modified, last_modified) AS age
+    {left}
+    {first_ones}
+),
+
+numbered AS (
+    SELECT *, (sum({cost}) OVER (ORDER BY {line}) - {cost})::BIGINT // {size} AS number
+    FROM placed
 )
 
 SELECT
     min(number) OVER (PARTITION BY place) AS batch,
     uri, etag, size_bytes, last_modified, media_id, take_over, state, copy_of, alike, duration_s, kind
-FROM placed
-ORDER BY batch, {order} place, copy_of IS NOT NULL, uri
+FROM numbered
+ORDER BY batch, {line}
 """

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import duckdb
 
+from pipeline.lake import hidden
 from pipeline.lake.catalog import Lake, plainly
 from pipeline.lake.freeze import publish
 from pipeline.lake.frozen import frozen_catalogs
@@ -88,7 +89,7 @@ def _delete_rows(con: duckdb.DuckDBPyConnection, media: dict[str, str]) -> int:
     con.execute("CREATE OR REPLACE TEMP TABLE forgotten AS SELECT unnest($1::VARCHAR[]) AS media_id", [list(media)])
     rows = delete(con, "media_id IN (FROM forgotten)")
     for name in _BY_MEDIA:
-        if name != "hidden":
+        if name not in hidden.TABLES:  # they went with the taggings
             con.execute(f"DELETE FROM log.{name} WHERE media_id IN (FROM forgotten)")
     for uri in media.values():  # a run may have it as its source
         con.execute(

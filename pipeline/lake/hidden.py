@@ -1,7 +1,9 @@
-"""Which taggings the views leave out, kept as a table, so that a view is one anti-join and no search for the latest.
+"""Which taggings the views leave out, kept as tables, so that a view is one anti-join and no search for the latest.
 
-The table `log.hidden` follows from `taggings`, `sightings` and `recipe_choices` and could be made anew from them at any
-time. Whatever changes one of these brings it up to date for the media objects concerned, in the same transaction.
+`log.hidden` has those that no view shows; `log.overtaken` has failures (and what was partial or skipped) that a later
+look took the place of, which the view `failures` leaves out. Both follow from `taggings`, `sightings` and
+`recipe_choices` and could be made anew from them at any time. Whatever changes one of these brings them up to date for
+the media objects concerned, in the same transaction.
 """
 
 from __future__ import annotations
@@ -25,11 +27,12 @@ WITH gone AS (
 
 looks AS (
     SELECT
-        tagging_id, media_id, status IN ('ok', 'partial') AS good, tagged_at, etag,
+        tagging_id, media_id, status, status IN ('ok', 'partial') AS good, tagged_at, etag,
         recipe_id IS NOT DISTINCT FROM (SELECT arg_max_null(recipe_id, chosen_at) FROM log.recipe_choices) AS chosen,
-        first_value(etag) OVER (PARTITION BY media_id ORDER BY tagged_at DESC, tagging_id DESC) AS latest_etag
+        first_value(etag) OVER backwards AS latest_etag, first_value(tagging_id) OVER backwards AS latest_id
     FROM log.taggings
     WHERE media_id IN (FROM concerned)
+    WINDOW backwards AS (PARTITION BY media_id ORDER BY tagged_at DESC, tagging_id DESC)
 ),
 
 placed AS (
@@ -42,17 +45,35 @@ placed AS (
 SELECT tagging_id, media_id, CASE WHEN media_id IN (FROM gone) THEN 'gone' ELSE 'superseded' END AS reason
 FROM placed
 WHERE media_id IN (FROM gone) OR (good AND (place > 1 OR etag <> latest_etag))
+UNION ALL
+SELECT tagging_id, media_id, 'overtaken' FROM placed WHERE status <> 'ok' AND tagging_id <> latest_id
 """
 
 _NEWLY = """
 INSERT INTO log.hidden BY NAME
-SELECT *, now() AS hidden_at FROM hidden_now ANTI JOIN log.hidden USING (tagging_id, reason)
+SELECT *, now() AS hidden_at
+FROM hidden_now
+ANTI JOIN log.hidden USING (tagging_id, reason)
+WHERE reason <> 'overtaken'
 """
 
 _NO_LONGER = """
 SELECT tagging_id, reason
 FROM (FROM log.hidden WHERE media_id IN (FROM concerned)) ANTI JOIN hidden_now USING (tagging_id, reason)
 """
+
+_NEWLY_OVERTAKEN = """
+INSERT INTO log.overtaken BY NAME
+SELECT tagging_id, media_id FROM hidden_now ANTI JOIN log.overtaken USING (tagging_id) WHERE reason = 'overtaken'
+"""
+
+_LATEST_AGAIN = """
+SELECT tagging_id
+FROM (FROM log.overtaken WHERE media_id IN (FROM concerned))
+ANTI JOIN (FROM hidden_now WHERE reason = 'overtaken') USING (tagging_id)
+"""
+
+TABLES = ("hidden", "overtaken")
 
 
 def refresh(con: duckdb.DuckDBPyConnection, media_ids: Iterable[str] | None = None) -> None:
@@ -65,6 +86,9 @@ def refresh(con: duckdb.DuckDBPyConnection, media_ids: Iterable[str] | None = No
         con.unregister("given")
     con.execute(_WANTED)
     con.execute(_NEWLY)
+    con.execute(_NEWLY_OVERTAKEN)
     # a DELETE, even one of nothing, conflicts with those of others, and is hardly ever wanted
     if con.execute(f"SELECT count(*) FROM ({_NO_LONGER})").fetchone() != (0,):
         con.execute(f"DELETE FROM log.hidden WHERE (tagging_id, reason) IN ({_NO_LONGER})")
+    if con.execute(f"SELECT count(*) FROM ({_LATEST_AGAIN})").fetchone() != (0,):
+        con.execute(f"DELETE FROM log.overtaken WHERE tagging_id IN ({_LATEST_AGAIN})")

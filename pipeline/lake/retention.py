@@ -8,6 +8,7 @@ from datetime import datetime
 
 import duckdb
 
+from pipeline.lake import hidden
 from pipeline.lake.inherit import DETAILS
 
 # A tagging that a view still shows is never superseded; the latest look at an object tells whether it is to be looked
@@ -69,7 +70,7 @@ def apply(con: duckdb.DuckDBPyConnection, retention: Retention, *, dry_run: bool
 def delete(con: duckdb.DuckDBPyConnection, where: str) -> int:
     """Delete the rows of every table that has taggings' details, and the taggings. Returns how many rows went."""
     rows = 0
-    for name in (*DETAILS, "hidden"):
+    for name in (*DETAILS, *hidden.TABLES):
         there = con.execute(f"SELECT count(*) FROM log.{name} WHERE {where}").fetchone() or (0,)
         if there[0]:
             con.execute(f"DELETE FROM log.{name} WHERE {where}")

@@ -121,6 +121,7 @@ TABLES: dict[str, pa.Schema] = {
         ]
     ),
     "hidden": pa.schema([*_IDENTITY, ("reason", _STRING), ("hidden_at", _TIME)]),
+    "overtaken": pa.schema(_IDENTITY),
     "recipe_names": pa.schema([("recipe_id", _STRING), ("name", _STRING), ("named_at", _TIME)]),
     "recipe_choices": pa.schema([("recipe_id", _STRING), ("chosen_at", _TIME)]),
     "recipes": pa.schema([("recipe_id", _STRING), ("tagger", _STRING), ("recipe", _STRING), ("first_used_at", _TIME)]),

@@ -53,7 +53,7 @@ def bring_up_to_date(con: duckdb.DuckDBPyConnection, lake_id: str) -> None:
         con.register("empty", schema.empty_table())
         _add_missing(con, name, there.get(name))
         con.unregister("empty")
-    if there and "hidden" not in there:  # before format 5
+    if there and not {"hidden", "overtaken"} <= set(there):  # before format 6
         hidden.refresh(con)
     for name, select in views().items():
         con.execute(f"CREATE OR REPLACE VIEW main.{name} AS {select}")

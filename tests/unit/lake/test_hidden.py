@@ -12,6 +12,9 @@ from tests.unit.lake.made import OTHER_RECIPE, RECIPE, media, tagging
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 GOOD = ("ok", "partial")
+KEPT = """
+SELECT tagging_id, reason FROM log.hidden UNION ALL SELECT tagging_id, 'overtaken' FROM log.overtaken ORDER BY ALL
+"""
 
 
 def see(lake, name, state, at):
@@ -75,9 +78,9 @@ def test_the_views_show_what_the_history_says(seed, lake):
         assert {row[0] for row in lake.con.execute("SELECT tagging_id FROM failures").fetchall()} == failures, step
         for view in ("tags", "thumbnails"):
             assert {row[0] for row in lake.con.execute(f"SELECT tagging_id FROM {view}").fetchall()} == shown, view
-        kept = lake.con.execute("SELECT tagging_id, reason FROM log.hidden ORDER BY ALL").fetchall()
+        kept = lake.con.execute(KEPT).fetchall()
         lake.transaction(lambda con: hidden.refresh(con))
-        assert lake.con.execute("SELECT tagging_id, reason FROM log.hidden ORDER BY ALL").fetchall() == kept
+        assert lake.con.execute(KEPT).fetchall() == kept
 
 
 def planned(looks, *, looked_at=(), others=0):

@@ -15,6 +15,9 @@ PORT ?= 8080
 FILES ?= 100000
 SEED ?= 0
 
+# two processes, a file of tests to each at a time: many tests wait for a server's start more than they reckon
+TWO := --numprocesses 2 --dist loadfile
+
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
@@ -33,10 +36,10 @@ demo-up: $(VENV)/.demo $(EXTRA:%=$(VENV)/.%)
 	@$(BIN)/python -m demo --up --tagger '$(TAGGER)' --port '$(PORT)'
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TWO)
 
 test-all: $(VENV)/.test
-	$(BIN)/python -m pytest --all
+	$(BIN)/python -m pytest $(TWO) --all
 
 test-qwen: $(QWEN)/.ready
 	$(QWEN)/bin/python -m pytest tests/families

@@ -179,8 +179,13 @@ def _missing(lake: Lake, run_id: str, planned: dict[str, Any]) -> list[str]:
 
 
 def _media_done(lake: Lake, run_id: str) -> int:
-    row = lake.con.execute("SELECT media_done FROM runs WHERE run_id = ?", [run_id]).fetchone()
-    return int(row[0]) if row else 0
+    return int(_of_run(lake, run_id, "media_done"))
+
+
+def _of_run(lake: Lake, run_id: str, column: str) -> Any:
+    query = f"SELECT {column} FROM runs JOIN log.runs AS begun USING (run_id) WHERE run_id = ?"
+    row = lake.read(lambda con: con.execute(query, [run_id]).fetchone())
+    return row[0] if row else None
 
 
 def _batches(lake: Lake, run_id: str, planned: dict[str, Any]) -> Iterator[Batch]:
@@ -194,22 +199,20 @@ def _asked(request: dict[str, Any], run_id: str) -> dict[str, Any]:
     """What a backfill was begun with. Raises UsageError where there is no such one that goes on."""
     with closing(Workplace.of(request).lake()) as lake:
         _check_open(lake, run_id)
-        row = lake.con.execute("SELECT request FROM log.runs WHERE run_id = ?", [run_id]).fetchone()
-        return {name: value for name, value in json.loads(row[0] if row else "{}").items() if value not in (None, [])}
+        asked = json.loads(_of_run(lake, run_id, "request"))
+        return {name: value for name, value in asked.items() if value not in (None, [])}
 
 
 def _check_open(lake: Lake, run_id: str) -> None:
-    open_ones = lake.con.execute(
-        "SELECT run_id FROM runs WHERE kind = ? AND state NOT IN ('finished', 'cancelled') ORDER BY started_at", [KIND]
-    ).fetchall()
+    query = "SELECT run_id FROM runs WHERE kind = ? AND state NOT IN ('finished', 'cancelled') ORDER BY started_at"
+    open_ones = lake.read(lambda con: con.execute(query, [KIND]).fetchall())
     if (run_id,) not in open_ones:
         known = ", ".join(name for (name,) in open_ones) or "none"
         raise UsageError(f"there is no backfill '{run_id}' to go on with: open ones are {known} (`shotlog runs`)")
 
 
 def _check_recipe(work: Workplace, lake: Lake, run_id: str) -> None:
-    row = lake.con.execute("SELECT recipe_id FROM log.runs WHERE run_id = ?", [run_id]).fetchone()
-    if row != (work.recipe(work.tagger()).recipe_id,):
+    if _of_run(lake, run_id, "runs.recipe_id") != work.recipe(work.tagger()).recipe_id:
         raise UsageError(
             f"backfill {run_id} was begun under another recipe: go on with the model and settings that it had, or "
             f"`shotlog backfill --cancel {run_id}` and begin a new one"

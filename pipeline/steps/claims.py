@@ -26,10 +26,8 @@ def claim(lake: Lake, run_id: str) -> None:
         Path(uri).parent.mkdir(parents=True, exist_ok=True)
     place = uri.replace("'", "''")
     columns = ", ".join(LISTING.names)
-    lake.con.execute(
-        f"COPY (SELECT {columns} FROM compared JOIN copies USING (media_id) WHERE todo AND inherits IS NULL) "
-        f"TO '{place}' (FORMAT parquet)"
-    )
+    rows = f"SELECT {columns} FROM compared LEFT JOIN copies USING (media_id) WHERE todo AND inherits IS NULL"
+    lake.read(lambda con: con.execute(f"COPY ({rows}) TO '{place}' (FORMAT parquet)"))
 
 
 def claims_of_others(lake: Lake, run_id: str) -> tuple[str, ...]:

@@ -76,7 +76,7 @@ def tag(request: dict[str, Any], watch: Watcher) -> dict[str, Any]:
 
 
 def _is_new(lake: Lake) -> bool:
-    return not lake.con.execute("FROM log.taggings LIMIT 1").fetchone()
+    return not lake.read(lambda con: con.execute("FROM log.taggings LIMIT 1").fetchone())
 
 
 def tag_batches(

@@ -7,9 +7,10 @@ from typing import Any
 from pipeline.steps.query import connect
 
 _SHORT = (
-    "run_id, state, strftime(started_at, '%Y-%m-%d %H:%M') AS started, round(seconds, 1) AS seconds, tagger, "
-    "listed, new, changed, gone, media_done || '/' || coalesce(media_planned, 0) AS tagged, "
-    "round(100 * progress)::INTEGER || ' %' AS progress, strftime(eta, '%Y-%m-%d %H:%M') AS eta, "
+    "run_id, concat(state, ', until ' || strftime(eta, '%m-%d %H:%M')) AS state, "
+    "strftime(started_at, '%Y-%m-%d %H:%M') AS started, round(seconds, 1) AS seconds, tagger, "
+    "listed, new, changed, gone, "
+    "concat(media_done, '/', coalesce(media_planned, 0), ', ' || round(100 * progress)::INTEGER || ' %') AS tagged, "
     "ok, partial, failed, skipped, frames"
 )
 

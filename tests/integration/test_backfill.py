@@ -89,7 +89,8 @@ def test_only_what_is_stale_or_failed_so(request_, archive):
     assert set(looked_at(request_["lake"], failed["run_id"])) == {"b.mp4", "c.mp4"}
 
 
-def test_it_is_done_in_pieces_and_says_how_far_it_is(request_):
+def test_it_is_done_in_pieces_and_says_how_far_it_is(request_, archive):
+    (archive / "z.mp4").write_bytes(b"")  # of nothing nobody can be a copy
     run_id = backfill.begin(request_, "by-hand")
     far, piece = [], 0
     while piece is not None:
@@ -101,13 +102,14 @@ def test_it_is_done_in_pieces_and_says_how_far_it_is(request_):
             far += ask(request_["lake"], "SELECT media_planned, media_done, progress, left_s FROM runs")
         last, piece = piece, backfill.end_piece(request_, run_id)
     assert last == 2
-    assert [row[0] for row in far] == [6] * len(far)
+    assert [row[0] for row in far] == [7] * len(far)
     assert all(row[3] >= 0 for row in far), "and when it will be done"
     for column in (1, 2):
         numbers = [row[column] for row in far]
         assert numbers == sorted(set(numbers)), "it grows with every batch"
     assert ask(request_["lake"], "SELECT state, progress, left_s FROM runs") == [("finished", 1, None)]
     assert not (Path(request_["lake"]) / "work" / run_id).exists()
+    assert files(request_["lake"], "failures") == ["z.mp4"]
     check_everything_once(request_["lake"], 6)
 
 

@@ -17,7 +17,7 @@ from tests.integration.doors import SHOTLOG, ask, environment, fill, rows, shotl
 
 SUMMARY = ("run_id", "listed", "new", "changed", "gone", "unchanged", "ok", "partial", "failed", "skipped", "frames")
 VERBS = [
-    *("ask", "compare", "forget", "keys", "maintain", "models", "plan"),
+    *("ask", "backfill", "compare", "export", "forget", "keys", "maintain", "models", "plan"),
     *("recipes", "runs", "serve", "sql", "tag", "webhooks"),
 ]
 GROUPS = {

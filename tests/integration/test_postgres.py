@@ -16,6 +16,7 @@ import pytest
 from pipeline.errors import LakeError
 from pipeline.lake import writer
 from pipeline.lake.catalog import open_lake
+from pipeline.lake.tables import FORMAT
 from pipeline.store import open_store
 from tests.integration.doors import fill, shotlog, upload
 from tests.servers.postgres import PASSWORD, postgres_server
@@ -181,7 +182,7 @@ def test_an_upgrade_keeps_a_copy_of_the_tables_it_changes(postgres, tmp_path, mo
         assert mine.con.execute("SELECT max(format) FROM log.identity").fetchone() == (99,)
     query = "SELECT count(*) FROM pg_tables WHERE schemaname = %s"
     with psycopg.connect(postgres.url) as session:
-        copies = session.execute(query, [f"{schema}_format_5"]).fetchone()
+        copies = session.execute(query, [f"{schema}_format_{FORMAT}"]).fetchone()
         assert copies[0] > 20
 
 

@@ -23,7 +23,7 @@ class SqliteCatalog:
 
     kind = "sqlite"
     extension = "sqlite_scanner"
-    advice = "check that you may write its folder, as SQLite must, and that the file is whole"
+    advice = "check that you may write its folder, as SQLite must, that its disk has room, and that the file is whole"
 
     def __init__(self, path: Path) -> None:
         self.path, self.name = path, str(path)

@@ -13,6 +13,9 @@ from tests.models import FAMILIES
 from tests.servers.postgres import Postgres, postgres_server
 from tests.servers.started import ModelServer, held
 
+pytest.register_assert_rewrite("tests.contract", "tests.faults", "tests.integration", "tests.unit")
+"""What the suites' helpers assert says what it met, too."""
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 """For torch, here and in every process the tests start: threads that wait for each other in a spin, beside decoders
 that want the same cores, make a tiny model twenty times as slow."""

@@ -5,6 +5,7 @@ One statement sees one state of the lake, so a reader that meets half of anythin
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -67,24 +68,29 @@ def odd(lake: Lake) -> dict[str, int]:
 
 
 @contextmanager
-def read_throughout(lake: Any, catalog: str | None = None) -> Iterator[list[int]]:
+def read_throughout(lake: Any, catalog: str | None = None, *, may_meet: str = "(?!)") -> Iterator[list[int]]:
     """A reader asks the lake, again and again, whether anything is half there: if so, the test fails at the end.
 
-    Gives the numbers of media that it saw.
+    Gives the numbers of media that it saw. may_meet: a pattern of errors after which the reader comes back.
     """
     over, seen, wrong, trouble = threading.Event(), [], [], []
 
+    def ask_on(reader: Lake) -> None:
+        took_s = 0.1
+        while not over.wait(PAUSE * took_s):
+            began = time.monotonic()
+            wrong.extend([found] if (found := odd(reader)) else [])
+            seen.append(patiently(reader.con.execute)("SELECT count(*) FROM media").fetchone()[0])
+            took_s = time.monotonic() - began
+
     def read_on() -> None:
-        try:
-            with closing(opened(lake, catalog)) as reader:
-                took_s = 0.1
-                while not over.wait(PAUSE * took_s):
-                    began = time.monotonic()
-                    wrong.extend([found] if (found := odd(reader)) else [])
-                    seen.append(patiently(reader.con.execute)("SELECT count(*) FROM media").fetchone()[0])
-                    took_s = time.monotonic() - began
-        except Exception as error:
-            trouble.append(error)
+        while not (over.is_set() or trouble):
+            try:
+                with closing(opened(lake, catalog)) as reader:
+                    ask_on(reader)
+            except Exception as error:
+                if not re.search(may_meet, str(error)):
+                    trouble.append(error)
 
     reader = threading.Thread(target=read_on, daemon=True)
     reader.start()

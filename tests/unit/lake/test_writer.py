@@ -13,7 +13,7 @@ from pipeline.lake import writer
 from pipeline.lake.journal import Entry, Journal
 from pipeline.lake.reader import answered_frames, load_cost
 from pipeline.lake.views import views
-from pipeline.model import FrameTags, Label, TaggedFrame
+from pipeline.model import FrameTags, Label, Participant, TaggedFrame
 from pipeline.recipe import METADATA_KINDS, Recipe
 from tests.unit.lake.made import SAID, TRACKS, frame, media, reused, tagging
 
@@ -147,6 +147,22 @@ def test_what_is_said_around_each_moment(lake):
         ("film.mkv", "00:00:10.000", "1 person.", None, None),
         ("film.mkv", "00:00:58.000", "1 person.", "eng", "Where?"),
         ("silent.mp4", "00:00:00.000", "1 person.", None, None),
+    ]
+
+
+def test_an_appearance_ends_at_a_moment_without_it(lake):
+    seen = ({"dog": 1}, {"dog": 3, "cat": 1}, {}, {"dog": 2})
+    tags = [
+        replace(frame(0.0).tags, participants=tuple(Participant(label, "animal", n, 0.9) for label, n in each.items()))
+        for each in seen
+    ]
+    film = replace(tagging(), frames=tuple(replace(frame(2.0 * n), tags=each) for n, each in enumerate(tags)))
+    writer.commit_batch(lake, "run-1", "000000", [film])
+    query = resources.files("pipeline.sql").joinpath("queries", "appearances.sql").read_text("utf-8")
+    assert rows(lake, query) == [
+        ("a.mp4", "dog", "00:00:00.000", "00:00:02.000", 2, 3),
+        ("a.mp4", "cat", "00:00:02.000", "00:00:02.000", 1, 1),
+        ("a.mp4", "dog", "00:00:06.000", "00:00:06.000", 1, 2),
     ]
 
 

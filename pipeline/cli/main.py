@@ -59,8 +59,8 @@ def sql(
 
     Views: media, timestamps, shots, categories, participants, actions, scene, tags, rating,
     thumbnails, subtitles, tag_changes, failures, runs.
-    Named queries: archive, not_safe, people_and_bicycles, screen_time, stale, storyboard, top_labels, what_failed,
-    what_is_said.
+    Named queries: appearances, archive, not_safe, people_and_bicycles, screen_time, stale, storyboard, top_labels,
+    what_failed, what_is_said.
 
     Examples:
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 
+import duckdb
+
+from pipeline.batch import Batch
 from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
 from pipeline.lake.journal import Entry, Journal
@@ -53,11 +57,63 @@ def commit_finished(lake: Lake, run_id: str) -> list[Entry]:
             unfinished.append(entry)
     for batch_id, taggings in finished.items():
         if not writer.has_batch(lake, run_id, batch_id):
-            # under an id of its own: the batch as planned isn't done, and a retry must not take it for that
-            part_id = f"{batch_id}-part"
-            part = [replace(tagging, batch_id=part_id) for tagging in taggings]
-            writer.commit_batch(lake, run_id, part_id, part)
+            commit_part(lake, run_id, batch_id, taggings)
     return unfinished
+
+
+def commit_part(
+    lake: Lake,
+    run_id: str,
+    batch_id: str,
+    taggings: Sequence[MediaTags],
+    *,
+    load_s: float | None = None,
+    seconds: float | None = None,
+    planned: Batch | None = None,
+) -> None:
+    """Commit what was seen of a batch that isn't whole, but for what an earlier part holds. See `commit_batch`.
+
+    Under an id of its own: the batch as planned isn't done, and a retry must not take it for that.
+    """
+    parts = lake.transaction(lambda con: _parts(con, run_id, batch_id))
+    held = lake.transaction(lambda con: _media_of(con, run_id, parts))
+    part_id = f"{batch_id}-part-{len(parts) + 1}"
+    part = [replace(tagging, batch_id=part_id) for tagging in taggings if tagging.object.media_id not in held]
+    if part:
+        writer.commit_batch(lake, run_id, part_id, part, load_s=load_s, seconds=seconds, planned=planned)
+
+
+def seen_meanwhile(lake: Lake, batch: Batch) -> set[str]:
+    """Media of a batch that were seen since it was planned: those that its parts hold, and of a backfill, which may
+    have rested for days, those that other runs have looked at under its recipe."""
+
+    def find(con: duckdb.DuckDBPyConnection) -> set[str]:
+        seen = _media_of(con, batch.run_id, _parts(con, batch.run_id, batch.batch_id))
+        if writer.batches_of_others(con, batch.run_id) != batch.others:
+            seen |= {media_id for (media_id,) in con.execute(_SEEN_BY_OTHERS, [batch.run_id]).fetchall()}
+        return seen & {media.media_id for media in (*batch.objects, *(copy for copy, _ in batch.copies))}
+
+    return lake.transaction(find)  # in its turn: a reader's thread asks, while another commits over this connection
+
+
+_SEEN_BY_OTHERS = """
+SELECT media_id
+FROM log.taggings
+JOIN log.runs AS begun ON begun.run_id = $1 AND begun.kind = 'backfill' AND begun.recipe_id = taggings.recipe_id
+WHERE taggings.run_id <> $1 AND tagged_at > (
+    SELECT max(happened_at) FROM log.run_events WHERE run_id = $1 AND event = 'planned'
+)
+"""
+
+
+def _parts(con: duckdb.DuckDBPyConnection, run_id: str, batch_id: str) -> list[str]:
+    query = "SELECT batch FROM log.batches WHERE run_id = ? AND starts_with(batch, ?)"
+    return [part_id for (part_id,) in con.execute(query, [run_id, f"{batch_id}-part"]).fetchall()]
+
+
+def _media_of(con: duckdb.DuckDBPyConnection, run_id: str, batch_ids: list[str]) -> set[str]:
+    query = "SELECT media_id FROM log.taggings WHERE run_id = ? AND batch IN (SELECT unnest(?))"
+    return {media_id for (media_id,) in con.execute(query, [run_id, batch_ids]).fetchall()} if batch_ids else set()
 
 
 def clear_done(lake: Lake, run_id: str) -> None:

@@ -23,7 +23,7 @@ from pipeline.recipe import Recipe
 from pipeline.steps.claims import claim, claims_glob, claims_of_others
 from pipeline.steps.forecast import count, foresee, probes_for
 from pipeline.steps.inventory import kept_how_old
-from pipeline.steps.leftovers import state_of, take_over_dead_runs
+from pipeline.steps.leftovers import seen_meanwhile, state_of, take_over_dead_runs
 from pipeline.steps.listing import listing_glob
 from pipeline.steps.refusals import Refusals
 from pipeline.steps.scratch import scratch_folder
@@ -171,13 +171,17 @@ def _batch_size(frames: int, lake: Lake, recipe: Recipe) -> int:
 
 
 def read_batch(lake: Lake, run_id: str, batch_id: str) -> Batch:
-    """Raises LakeError where the run's plan has gone: a later run took over what was left of it."""
+    """What is left to do of a planned batch.
+
+    Raises LakeError where the run's plan has gone: a later run took over what was left of it.
+    """
     data = lake.store.read(_batch_uri(lake, run_id, batch_id))
     if data is None:
         raise LakeError(
             f"batch {batch_id} of run {run_id} is no longer planned: a later run took over; start a new one"
         )
-    return _BATCH.validate_json(data)
+    batch = _BATCH.validate_json(data)
+    return batch.without(seen_meanwhile(lake, batch))
 
 
 def planned_batch(data: bytes) -> Batch | None:

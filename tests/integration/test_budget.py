@@ -2,16 +2,21 @@
 
 import json
 import os
+from contextlib import nullcontext, suppress
+from datetime import timedelta
 
 import pytest
 from PIL import Image
 
 from pipeline.errors import UsageError
+from pipeline.lake.journal import Journal
+from pipeline.steps import backfill, claims
 from pipeline.steps.listing import list_media
 from pipeline.steps.plan import plan_batches
 from pipeline.steps.publish import publish_run
 from pipeline.steps.tag import tag_batch
 from tests.integration.doors import ask, shotlog, tag
+from tests.integration.quiet import Quiet
 from tests.servers.scripted import MODEL, Scripted, listening, says
 
 A_FRAME = 18  # tokens, by the server's own word
@@ -75,6 +80,36 @@ def test_the_tasks_of_a_scheduler_share_one_budget(server, archive, tmp_path):
     assert publish_run(request, run_id)["state"] == "stopped"
     assert ask(tmp_path / "lake", SPENT) == [(8 * A_FRAME,)]
     assert len(server.seen) == 8
+
+
+ONCE = "SELECT count(*), count(DISTINCT media_id) FROM log.taggings"
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["", "killed before it drops its journal"])
+def test_a_backfill_that_stops_twice_in_a_batch_pays_for_nothing_twice(killed, server, archive, tmp_path, monkeypatch):
+    request = {"sources": str(archive), "lake": str(tmp_path / "lake"), "batch_frames": 8, "workers": 1, **ASKED}
+    run_id = None
+    for budget, done in (("100 tokens", 5), ("130 tokens", 7), ("1k tokens", 20)):
+        with monkeypatch.context() as patched, suppress(ConnectionAbortedError) if killed else nullcontext():
+            if killed and done < 20:
+                patched.setattr(Journal, "drop", _killed)
+            backfill.backfill({**request, "budget": budget}, Quiet(), run_id)
+        ((run_id, state),) = ask(tmp_path / "lake", "SELECT run_id, state FROM runs")
+        assert (len(server.seen), ask(tmp_path / "lake", ONCE)) == (done, [(done, done)])
+    assert state == "finished"
+
+
+def _killed(*_):
+    raise ConnectionAbortedError
+
+
+def test_what_other_runs_did_while_a_backfill_rested_isnt_paid_for_again(server, archive, tmp_path, monkeypatch):
+    request = {"sources": str(archive), "lake": str(tmp_path / "lake"), "batch_frames": 8, "workers": 1, **ASKED}
+    stopped = backfill.backfill({**request, "budget": "100 tokens"}, Quiet())
+    monkeypatch.setattr(claims, "STALLED", timedelta(0))
+    assert tag(tmp_path / "lake", archive, limit=8, batch_frames=8, **ASKED)["ok"] == 8
+    assert backfill.backfill({**request, "budget": "1k tokens"}, Quiet(), stopped["run_id"])["state"] == "finished"
+    assert (len(server.seen), ask(tmp_path / "lake", ONCE)) == (20, [(20, 20)])
 
 
 @pytest.mark.usefixtures("server")

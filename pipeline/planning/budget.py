@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -69,16 +70,20 @@ class Purse:
     """What is left of a budget while media are looked at. Safe to use from several threads.
 
     before: what the run had taken when this process began. a_frame: what one frame is expected to take; what frames
-    really took replaces that as they end. The clock runs from now on.
+    really took replaces that as they end. The clock runs from now on. more: gets as much more as is given, of what
+    several purses share, and says how much that is; None where this one has all of it.
     """
 
-    def __init__(self, budget: Budget, price: Price, before: Took, a_frame: Took) -> None:
-        self.budget, self._price, self._before = budget, price, before
+    def __init__(
+        self, budget: Budget, price: Price, before: Took, a_frame: Took, more: Callable[[float], float] | None = None
+    ) -> None:
+        self.budget, self._price, self._before, self._more = budget, price, before, more
         self._a_frame = budget.spent(price, **asdict(a_frame))
         self._began, self._lock = time.monotonic(), threading.Lock()
         self._prompt = self._completion = 0
         self._reserved: dict[str, float] = {}
         self._paid_frames = 0
+        self._limit = self.spent if more else budget.limit
         self.is_empty = False
         """Whether something had to be left."""
 
@@ -96,11 +101,16 @@ class Purse:
         """Put aside what so many frames will take; False where there isn't as much left, now and from then on."""
         with self._lock:
             needed = frames * self._a_frame
-            if self.is_empty or self.spent + sum(self._reserved.values()) + needed > self.budget.limit:
+            if not self.is_empty and self._more and (short := self._short_of(needed)) > 0:
+                self._limit += self._more(short)
+            if self.is_empty or self._short_of(needed) > 0:
                 self.is_empty = True
                 return False
             self._reserved[media_id] = needed
             return True
+
+    def _short_of(self, needed: float) -> float:
+        return self.spent + sum(self._reserved.values()) + needed - self._limit
 
     def pay(self, media_id: str, frames: int, prompt_tokens: int, completion_tokens: int) -> None:
         """Note what a media object took in the end."""

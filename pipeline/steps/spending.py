@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
+
+import duckdb
 
 from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
@@ -19,17 +22,65 @@ def budget_of(work: Workplace) -> Budget | None:
     return parse_budget(work.settings.budget, prices.currency) if work.settings.budget else None
 
 
-def open_purse(work: Workplace, lake: Lake, run_id: str, planned: dict[str, Any]) -> Purse | None:
+def open_purse(
+    work: Workplace, lake: Lake, run_id: str, planned: dict[str, Any], batch_id: str | None = None
+) -> Purse | None:
     """What the run has left, by the batches that it has committed; None where it has no budget.
 
-    planned: the run's plan, whose forecast says what a frame takes.
+    planned: the run's plan, whose forecast says what a frame takes. batch_id: of a task beside others that spend the
+    same budget; None: nobody else does.
     """
     budget = budget_of(work)
     if budget is None:
         return None
     price = load_prices(work.settings.prices).of(work.settings.tagger)
-    row = lake.transaction(lambda con: con.execute(_TAKEN, [run_id]).fetchone())
-    return Purse(budget, price, Took(*(row or ())), Took(**planned["forecast"]["a_frame"]))
+    a_frame = Took(**planned["forecast"]["a_frame"])
+    before = lake.transaction(lambda con: _taken(con, run_id))
+    if batch_id is None:
+        return Purse(budget, price, before, a_frame)
+
+    mine = 0.0
+
+    def share(needed: float) -> float:
+        """At least as much, or nothing; and while there is plenty, so much that nobody asks often."""
+        nonlocal mine
+
+        def promise(con: duckdb.DuckDBPyConnection) -> float:
+            (of_others,) = con.execute(_PROMISED, [run_id, batch_id]).fetchone() or (0.0,)
+            left = budget.limit - budget.spent(price, **asdict(_taken(con, run_id))) - of_others - mine
+            amount = max(needed, left / _SHARES)
+            if amount > left:
+                return 0.0
+            writer.add_event(con, run_id, "promised", {"batch": batch_id, "amount": amount})
+            return amount
+
+        promised = lake.transaction(promise)
+        mine += promised
+        return promised
+
+    return Purse(budget, price, before, a_frame, share)
+
+
+_SHARES = 8
+
+_PROMISED = """
+WITH ended AS (
+    SELECT regexp_replace(batch, '-part.*', '') AS batch, max(committed_at) AS ended_at
+    FROM log.batches
+    WHERE run_id = $1
+    GROUP BY ALL
+)
+
+SELECT coalesce(sum((detail->>'$.amount')::DOUBLE), 0)
+FROM log.run_events
+LEFT JOIN ended ON ended.batch = (detail->>'$.batch')
+WHERE run_id = $1 AND event = 'promised' AND (detail->>'$.batch') <> $2 AND (ended_at IS NULL OR happened_at > ended_at)
+"""
+"""To other batches that aren't committed yet; what an earlier try of this one was promised is its own."""
+
+
+def _taken(con: duckdb.DuckDBPyConnection, run_id: str) -> Took:
+    return Took(*(con.execute(_TAKEN, [run_id]).fetchone() or ()))
 
 
 _TAKEN = """

@@ -40,7 +40,7 @@ def tag_batch(request: dict[str, Any], run_id: str, batch_id: str, crew: Crew = 
         is_done = writer.has_batch(lake, run_id, batch_id) or is_cancelled(lake, run_id)
         if not is_done and not had_to_stop(lake, run_id):
             batch, tagger = read_batch(lake, run_id, batch_id), work.tagger()
-            purse = open_purse(work, lake, run_id, plans_of(lake, run_id)[-1])
+            purse = open_purse(work, lake, run_id, plans_of(lake, run_id)[-1], batch_id)
             desk = desk_of(work, lake, run_id, tagger, done.append, purse)
             with work.decoders() as decoders, entered(tagger) as load_s:
                 look_at(work, lake, desk, [batch], tagger, decoders, load_s, purse)

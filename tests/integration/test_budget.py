@@ -2,8 +2,10 @@
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from PIL import Image
@@ -80,6 +82,19 @@ def test_the_tasks_of_a_scheduler_share_one_budget(server, archive, tmp_path):
     assert publish_run(request, run_id)["state"] == "stopped"
     assert ask(tmp_path / "lake", SPENT) == [(8 * A_FRAME,)]
     assert len(server.seen) == 8
+
+
+def test_tasks_beside_each_other_spend_no_more_than_one_would(server, archive, tmp_path):
+    request = {"sources": str(archive), "lake": str(tmp_path / "lake"), "budget": "150 tokens", "workers": 1, **ASKED}
+    run_id = list_media(request, "tasks")["run_id"]
+    batches = plan_batches({**request, "batch_frames": 5}, run_id)["batches"]
+    with ThreadPoolExecutor() as threads:
+        done = sum(summary["ok"] for summary in threads.map(partial(tag_batch, request, run_id), batches))
+    assert len(server.seen) == done
+    assert 0 < done <= 150 // A_FRAME
+    assert publish_run(request, run_id)["state"] == "stopped"
+    assert tag(tmp_path / "lake", archive, **ASKED)["ok"] == 20 - done
+    assert ask(tmp_path / "lake", ONCE) == [(20, 20)]
 
 
 ONCE = "SELECT count(*), count(DISTINCT media_id) FROM log.taggings"

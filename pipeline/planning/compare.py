@@ -179,13 +179,13 @@ SET todo = false
 WHERE todo AND (media_id, etag) IN (SELECT (media_id, etag) FROM read_parquet(?))
 """
 
-# S3's ETag of an object that was put in one part is the MD5 of its bytes (or, encrypted with a key of KMS, a number
-# that no other object has). Of others only the bytes tell: where their size was tagged already, their hash is looked up
-# once they are read.
+# S3's ETag of an object is the MD5 of its bytes, of one that was put in parts that of the parts' MD5s and their number
+# (or, encrypted with a key of KMS, a number that no other object has). Of others only the bytes tell: where their size
+# was tagged already, their hash is looked up once they are read.
 _COPIES = """
 CREATE OR REPLACE TEMP TABLE copies AS
 WITH undone AS (
-    SELECT *, starts_with(uri, 's3://') AND regexp_full_match(etag, '[0-9a-f]{32}') AS is_hashed
+    SELECT *, starts_with(uri, 's3://') AND regexp_full_match(etag, '[0-9a-f]{32}(-[0-9]+)?') AS is_hashed
     FROM compared
     WHERE todo AND take_over IS NULL AND size_bytes > 0 AND $inherit
 ),

@@ -4,6 +4,7 @@ import shutil
 from unittest.mock import patch
 
 import pytest
+from boto3.s3.transfer import TransferConfig
 
 import pipeline
 from pipeline.steps import run
@@ -74,6 +75,17 @@ def test_copies_on_s3_cost_a_line_of_the_listing(put, tmp_path):
     assert [back[name] for name in ("changed", "ok")] == [1, 1]
     assert ask(lake, "SELECT count(*), count(DISTINCT width) FROM media WHERE uri LIKE '%.webp'") == [(3, 1)]
     assert tag(lake, source, tagger="builtin")["unchanged"] == 7
+
+
+def test_an_object_put_in_parts_is_known_under_another_name(put, s3, tmp_path):
+    lake, source = tmp_path / "lake", put()
+    bucket, in_parts = source.split("/")[2], TransferConfig(multipart_threshold=1)
+    for name, gone in (("before.mp4", None), ("after.mp4", "before.mp4")):
+        s3.client().upload_file(str(media("cfr.mp4")), bucket, f"in/{name}", Config=in_parts)
+        put(gone=[gone] if gone else [])
+        tag(lake, source, tagger="null", pieces_from_mb=0)
+    assert ask(lake, "SELECT parse_filename(uri), etag LIKE '%-1', content_id FROM media") == [("after.mp4", True, None)]
+    assert ask(lake, LOOKED) == [(1,)]
 
 
 def test_under_another_recipe_a_copy_is_looked_at(put, tmp_path):

@@ -15,7 +15,7 @@ from airflow.sdk import Asset, Param, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from pipeline.form import asked, form
-from pipeline.settings import BACKFILL_POOL, load_settings
+from pipeline.settings import BACKFILL_POOL
 
 LAKE = Asset("shotlog_lake")
 FORM = {name: Param(None, **how) for name, how in form().items() if name != "callers_urls"}
@@ -46,9 +46,9 @@ def plan_piece(lake_run: str, params: dict[str, Any] | None = None) -> list[dict
 
 @task(map_index_template="{{ task.op_kwargs['batch']['label'] }}", pool=BACKFILL_POOL, **LAST)
 def tag_batch(lake_run: str, batch: dict[str, str], params: dict[str, Any] | None = None) -> dict[str, int]:
-    from pipeline.steps import tag
+    from pipeline.steps import backfill
 
-    return tag.tag_batch(request(params), lake_run, batch["batch_id"], "backfills")
+    return backfill.tag_batch(request(params), lake_run, batch["batch_id"])
 
 
 @task.branch(outlets=[LAKE], trigger_rule="none_failed")
@@ -58,7 +58,8 @@ def end_piece(lake_run: str, params: dict[str, Any] | None = None, ti: Any = Non
     if following := backfill.end_piece(request(params), lake_run):
         ti.xcom_push("following", {**params, "run": lake_run, "piece": following})
         return ["follow"]
-    return ["tell"] if load_settings(**request(params)).webhook else []
+    ti.xcom_push("webhook", webhook := backfill.as_begun(request(params), lake_run).get("webhook"))
+    return ["tell"] if webhook else []
 
 
 @dag(params={**FORM, **CHAIN}, **HOW)
@@ -68,7 +69,8 @@ def backfill_media() -> None:
     conf = "{{ ti.xcom_pull(task_ids='end_piece', key='following') | tojson }}"
     name = f"{lake_run}-piece-{{{{ ti.xcom_pull(task_ids='end_piece', key='following')['piece'] }}}}"
     same = {"trigger_run_id": name, "skip_when_already_exists": True}
-    tell = {"run": lake_run, "lake": "{{ params.lake or '' }}", "webhook": "{{ params.webhook or '' }}"}
+    webhook = "{{ ti.xcom_pull(task_ids='end_piece', key='webhook') }}"
+    tell = {"run": lake_run, "lake": "{{ params.lake or '' }}", "webhook": webhook}
     follow_it = TriggerDagRunOperator(task_id="follow", trigger_dag_id="backfill_media", conf=conf, **same)
     tell_it = TriggerDagRunOperator(task_id="tell", trigger_dag_id="tell_webhook", conf=tell)
     looked >> end_piece(lake_run) >> [follow_it, tell_it]

@@ -8,33 +8,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 from pipeline.batch import Batch
 from pipeline.errors import LakeError, UsageError, interruptible
 from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
+from pipeline.steps import tag
 from pipeline.steps.leftovers import clear_work, commit_finished, is_cancelled, state_of
 from pipeline.steps.listing import begin_run, check_request, make_run_id, write_listing
 from pipeline.steps.plan import plan_piece, plans_of, read_batch
 from pipeline.steps.publish import end_run, freeze, run_summary
 from pipeline.steps.run import Watcher, tag_batches
 from pipeline.steps.spending import had_to_stop
-from pipeline.steps.workplace import Workplace
+from pipeline.steps.workplace import Workplace, shown
 
 KIND = "backfill"
+
+_OF_THE_MACHINE = ("lake", "workers", "device", "decode_memory_mb", "openai_base_url", "openai_in_flight")
+"""Settings that say where and how fast it is done, not what: they are those of who goes on with it."""
 
 
 def begin(request: dict[str, Any], run_name: str | None = None, going_on: str | None = None) -> str:
     """List every source; makes the lake where there is none. Returns the run's id.
 
     run_name: what the scheduler calls it; a second call under the same name goes on with the first one's listing.
-    going_on: the one that goes on, where it isn't a new one.
+    going_on: the one that goes on, where it isn't a new one, under the settings that it began with.
     """
-    work = Workplace.of(request)
-    check_request(work)
-    with closing(work.lake(create=going_on is None, read_only=False)) as lake:
+    with _at_hand(request, going_on) as (work, lake):
         if going_on:
             return _go_on(work, lake, going_on)
         run_id = make_run_id(run_name)
@@ -51,9 +53,13 @@ def plan(request: dict[str, Any], run_id: str, piece: int | None, max_batches: i
     piece: None: the first that isn't done. max_batches: what the scheduler can map; the setting piece_batches may say
     less.
     """
-    work = Workplace.of(request)
-    with closing(work.lake(read_only=False)) as lake:
+    with _at_hand(request, run_id) as (work, lake):
         return _planned(work, lake, run_id, piece, max_batches)
+
+
+def tag_batch(request: dict[str, Any], run_id: str, batch_id: str) -> dict[str, int]:
+    """Tag one planned batch, as steps/tag.py does."""
+    return tag.tag_batch(as_begun(request, run_id), run_id, batch_id, "backfills")
 
 
 def end_piece(request: dict[str, Any], run_id: str) -> int | None:
@@ -62,9 +68,15 @@ def end_piece(request: dict[str, Any], run_id: str) -> int | None:
 
     Raises LakeError where batches are missing.
     """
-    work = Workplace.of(request)
-    with closing(work.lake(read_only=False)) as lake:
+    with _at_hand(request, run_id) as (work, lake):
         return _end_piece(work, lake, run_id)
+
+
+def as_begun(request: dict[str, Any], run_id: str) -> dict[str, Any]:
+    """The request, and for what it doesn't name the settings that the backfill was begun with."""
+    work = Workplace.of(request)
+    with closing(work.lake()) as lake:
+        return _as_begun(work, lake, request, run_id)
 
 
 def backfill(request: dict[str, Any], watch: Watcher, run_id: str | None = None) -> dict[str, Any]:
@@ -74,12 +86,8 @@ def backfill(request: dict[str, Any], watch: Watcher, run_id: str | None = None)
     run_id: of the one to go on with, under the settings that it began with. A KeyboardInterrupt keeps what is answered,
     and goes on to the caller.
     """
-    if run_id:
-        request = {**_asked(request, run_id), **request}
-    work = Workplace.of(request)
-    check_request(work)
     with (
-        closing(work.lake(create=run_id is None, read_only=False)) as lake,
+        _at_hand(request, run_id) as (work, lake),
         lake.at_work("backfill command", alone=True, waiting=watch.waiting),
     ):
         if run_id:
@@ -113,6 +121,26 @@ def cancel(request: dict[str, Any], run_id: str) -> dict[str, Any]:
         return run_summary(lake, run_id)
 
 
+@contextmanager
+def _at_hand(request: dict[str, Any], run_id: str | None) -> Iterator[tuple[Workplace, Lake]]:
+    """The workplace and the lake of a backfill, as it was begun; run_id: None for one that begins."""
+    work = Workplace.of(request)
+    if run_id is None:
+        check_request(work)
+    with closing(work.lake(create=run_id is None, read_only=False)) as lake:
+        if run_id:
+            work = Workplace.of(_as_begun(work, lake, request, run_id))
+        yield work, lake
+
+
+def _as_begun(work: Workplace, lake: Lake, request: dict[str, Any], run_id: str) -> dict[str, Any]:
+    asked = json.loads(_of_run(lake, run_id, "request") or "{}")
+    begun = {name: value for name, value in asked.items() if name not in _OF_THE_MACHINE}
+    if begun.get("sources") == shown(work.sources):
+        del begun["sources"]  # what is kept of them lacks their signatures
+    return {**begun, **request}
+
+
 def _look_at_pieces(work: Workplace, lake: Lake, run_id: str, watch: Watcher) -> None:
     tagger, is_first, is_over = work.tagger(), True, False
     while not is_over:
@@ -144,6 +172,7 @@ def _planned(work: Workplace, lake: Lake, run_id: str, piece: int | None, max_ba
 def _go_on(work: Workplace, lake: Lake, run_id: str) -> str:
     """Take up one that was stopped or paused; nothing where it is at work."""
     _check_open(lake, run_id)
+    check_request(work)
     _check_recipe(work, lake, run_id)
     if state_of(lake, run_id) != "running":
         writer.record_event(lake, run_id, "resumed")
@@ -193,14 +222,6 @@ def _batches(lake: Lake, run_id: str, planned: dict[str, Any]) -> Iterator[Batch
     for batch_id in _missing(lake, run_id, planned):
         if not is_cancelled(lake, run_id):
             yield read_batch(lake, run_id, batch_id)
-
-
-def _asked(request: dict[str, Any], run_id: str) -> dict[str, Any]:
-    """What a backfill was begun with. Raises UsageError where there is no such one that goes on."""
-    with closing(Workplace.of(request).lake()) as lake:
-        _check_open(lake, run_id)
-        asked = json.loads(_of_run(lake, run_id, "request"))
-        return {name: value for name, value in asked.items() if value not in (None, [])}
 
 
 def _check_open(lake: Lake, run_id: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from demo.samples import fill_bucket
 from demo.services import S3, plain_environment
 from pipeline import connect
-from pipeline.steps import listing, plan
+from pipeline.steps import backfill, listing, plan
 from tests.models.answers import short_answers
 from tests.servers.started import ModelServer
 
@@ -33,6 +33,10 @@ print(run.state, *sorted(set(task.pool for task in looked)))"""
 UPKEEP = f"""{LOAD}
 run = bag.dags["maintain_lake"].test()
 print(run.state, run.get_task_instance("maintain").xcom_pull(task_ids="maintain")["merged_files"])"""
+BACKFILL = f"""{LOAD}
+import json
+run = bag.dags["backfill_media"].test(run_conf=json.loads(sys.argv[1]))
+print(run.state, *sorted(f"{{task.task_id}}={{task.state}}" for task in run.get_task_instances()))"""
 MONDAY, TUESDAY = "2026-01-05T00:00:00+00:00", "2026-01-06T00:00:00+00:00"
 
 
@@ -147,6 +151,19 @@ def test_a_dry_run_writes_nothing_and_is_no_failure(scheduler):
     airflow = scheduler(TAGGER="null", DRY_RUN="true", WEBHOOK="nobody")
     assert (airflow.run(MONDAY), airflow.pools) == ("success", [])
     assert not airflow.lake.exists()
+
+
+def test_a_backfill_goes_on_as_it_was_begun(scheduler, monkeypatch):
+    airflow = scheduler(TAGGER="null")
+    for name, value in airflow.env.items():
+        monkeypatch.setenv(name, value)
+    run_id = backfill.begin({"media_kinds": "image", "exclude": "*.txt", "tagger": "null"}, "by-hand")
+    for name in ("SOURCES", "TAGGER"):
+        del airflow.env[f"SHOTLOG_{name}"]
+    state, *tasks = airflow.python(BACKFILL, f'{{"run": "{run_id}"}}').split()
+    assert (state, "end_piece=success" in tasks, "tell=skipped" in tasks) == ("success", True, True), tasks
+    assert airflow.ask("SELECT DISTINCT kind FROM media") == [("image",)]
+    assert airflow.ask("SELECT run_id, state FROM runs") == [(run_id, "finished")]
 
 
 def test_a_failed_batch_leaves_the_others_work_and_a_rerun_does_what_is_missing(

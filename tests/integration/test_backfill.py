@@ -212,6 +212,35 @@ def test_what_is_forgotten_meanwhile_is_not_looked_at(request_, archive):
     assert files(lake) == ["a.mp4", "c.mp4", "d.png", "e.mp4"]
 
 
+def test_every_step_goes_on_as_it_was_begun(request_, archive):
+    """A scheduler that is told no more than which one goes on does what that one was asked to do."""
+    lake = request_["lake"]
+    tag(lake, archive)
+    asked = {**request_, "only": ["stale"], "media_kinds": ["video"], "max_frames": "1"}
+    run_id = backfill.begin(asked, "by-hand")
+    backfill.plan(asked, run_id, 0, 1_000)
+    rest = {"lake": lake}
+    assert backfill.begin(rest, "goes-on", run_id) == run_id
+    piece = None
+    while True:
+        planned = backfill.plan(rest, run_id, piece, 1_000)
+        for task in planned["tasks"]:
+            backfill.tag_batch(rest, run_id, task["batch_id"])
+        if (piece := backfill.end_piece(rest, run_id)) is None:
+            break
+    assert sorted(looked_at(lake, run_id)) == ["a.mp4", "b.mp4", "c.mp4", "e.mp4"]
+    assert ask(lake, f"SELECT DISTINCT frames FROM log.taggings WHERE run_id = '{run_id}'") == [(1,)]
+    assert ask(lake, f"SELECT state FROM runs WHERE run_id = '{run_id}'") == [("finished",)]
+
+
+def test_a_lake_that_has_moved_goes_on_where_it_is_now(request_, tmp_path, monkeypatch):
+    run_id = backfill.begin(request_, "by-hand")
+    Path(request_["lake"]).rename(tmp_path / "elsewhere")
+    monkeypatch.setenv("SHOTLOG_LAKE", str(tmp_path / "elsewhere"))
+    assert backfill.backfill({}, Quiet(), run_id)["state"] == "finished"
+    check_everything_once(tmp_path / "elsewhere", 6)
+
+
 def test_it_goes_on_under_its_own_recipe_alone(request_):
     run_id = backfill.begin(request_, "by-hand")
     with pytest.raises(UsageError, match=f"was begun under another recipe.* --cancel {run_id}"):

@@ -136,6 +136,8 @@ def _at_hand(request: dict[str, Any], run_id: str | None) -> Iterator[tuple[Work
 def _as_begun(work: Workplace, lake: Lake, request: dict[str, Any], run_id: str) -> dict[str, Any]:
     asked = json.loads(_of_run(lake, run_id, "request") or "{}")
     begun = {name: value for name, value in asked.items() if name not in _OF_THE_MACHINE}
+    if begun.get("max_frames", "") is None:
+        begun["max_frames"] = "all"  # None would mean that it wasn't given
     if begun.get("sources") == shown(work.sources):
         del begun["sources"]  # what is kept of them lacks their signatures
     return {**begun, **request}

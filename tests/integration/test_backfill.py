@@ -233,6 +233,11 @@ def test_every_step_goes_on_as_it_was_begun(request_, archive):
     assert ask(lake, f"SELECT state FROM runs WHERE run_id = '{run_id}'") == [("finished",)]
 
 
+def test_one_without_a_limit_of_frames_goes_on_without(request_):
+    run_id = backfill.begin({**request_, "max_frames": "all", "media_kinds": "image"}, "by-hand")
+    assert backfill.backfill({"lake": request_["lake"]}, Quiet(), run_id)["ok"] == 2
+
+
 def test_a_lake_that_has_moved_goes_on_where_it_is_now(request_, tmp_path, monkeypatch):
     run_id = backfill.begin(request_, "by-hand")
     Path(request_["lake"]).rename(tmp_path / "elsewhere")

@@ -147,9 +147,8 @@ def _look_at_pieces(work: Workplace, lake: Lake, run_id: str, watch: Watcher) ->
     tagger, is_first, is_over = work.tagger(), True, False
     while not is_over:
         planned = _planned(work, lake, run_id, None, work.settings.piece_batches)
-        if is_first:
-            whole = plans_of(lake, run_id)[0]
-            watch.planned({**whole, "media": whole["media"] - _media_done(lake, run_id)})
+        if is_first and (plans := plans_of(lake, run_id)):
+            watch.planned({**plans[0], "media": plans[0]["media"] - _media_done(lake, run_id)})
             is_first = False
         if planned["batches"]:
             batches = _batches(lake, run_id, planned)
@@ -185,10 +184,9 @@ def _go_on(work: Workplace, lake: Lake, run_id: str) -> str:
 
 def _end_piece(work: Workplace, lake: Lake, run_id: str) -> int | None:
     plans = plans_of(lake, run_id)
-    last = plans[-1]
     stopped = is_cancelled(lake, run_id) or had_to_stop(lake, run_id)
-    missing = [] if stopped else _missing(lake, run_id, last)
-    if last["left"] and not stopped and not missing:
+    missing = [] if stopped else _missing(lake, run_id, plans[-1])
+    if not stopped and not missing and plans[-1]["left"]:
         freeze(work, lake, run_id)
         return len(plans)
     summary = end_run(lake, run_id)

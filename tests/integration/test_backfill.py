@@ -202,6 +202,21 @@ def test_one_that_is_cancelled_keeps_what_it_did_and_does_no_more(request_, arch
         assert f"there is no backfill '{run_id}' to go on with: open ones are none" in again.stderr
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_one_may_be_cancelled_before_it_has_planned_anything(at_once, request_, monkeypatch):
+    """Whether a scheduler does it in steps, or one process all of it."""
+    lake = request_["lake"]
+    if at_once:
+        monkeypatch.setattr(backfill, "write_listing", lambda *given: backfill.cancel(request_, given[2]))
+        assert run(request_)["state"] == "cancelled"
+    else:
+        run_id = backfill.begin(request_, "by-hand")
+        backfill.cancel({"lake": lake}, run_id)
+        assert backfill.plan(request_, run_id, 0, 1_000)["tasks"] == []
+        assert backfill.end_piece(request_, run_id) is None
+    assert ask(lake, "SELECT state FROM runs") == [("cancelled",)]
+
+
 def test_what_is_forgotten_meanwhile_is_not_looked_at(request_, archive):
     lake = request_["lake"]
     run_id = backfill.begin(request_, "by-hand")

@@ -51,7 +51,7 @@ def tag_batch(lake_run: str, batch: dict[str, str], params: dict[str, Any] | Non
     return backfill.tag_batch(request(params), lake_run, batch["batch_id"])
 
 
-@task.branch(outlets=[LAKE], trigger_rule="none_failed")
+@task.branch(outlets=[LAKE], trigger_rule="none_failed_min_one_success")
 def end_piece(lake_run: str, params: dict[str, Any] | None = None, ti: Any = None) -> list[str]:
     from pipeline.steps import backfill
 

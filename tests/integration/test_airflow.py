@@ -166,6 +166,13 @@ def test_a_backfill_goes_on_as_it_was_begun(scheduler, monkeypatch):
     assert airflow.ask("SELECT run_id, state FROM runs") == [(run_id, "finished")]
 
 
+def test_a_dry_run_of_a_backfill_writes_nothing_and_is_no_failure(scheduler):
+    airflow = scheduler(TAGGER="null", WEBHOOK="nobody")
+    state, *tasks = airflow.python(BACKFILL, '{"dry_run": true}').split()
+    assert (state, "end_piece=skipped" in tasks) == ("success", True), tasks
+    assert not airflow.lake.exists()
+
+
 def test_a_failed_batch_leaves_the_others_work_and_a_rerun_does_what_is_missing(
     scheduler: Callable[..., Scheduler], monkeypatch: pytest.MonkeyPatch
 ) -> None:

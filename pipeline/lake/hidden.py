@@ -14,15 +14,24 @@ import duckdb
 import pyarrow as pa
 
 # Of a media object's good looks the views show one: of its latest version, under the chosen recipe where there is one,
-# the latest. Of an object that is gone they show none, and no failure either.
+# the latest. Of an object that is gone they show none, and no failure either. A version that was listed once, and later
+# another, isn't the latest however late it is looked at: a backfill looks long after it has listed.
 _WANTED = """
 CREATE OR REPLACE TEMP TABLE hidden_now AS
-WITH gone AS (
-    SELECT media_id
+WITH seen AS (
+    SELECT media_id, arg_max({'state': state, 'etag': etag}, seen_at) AS last, list(DISTINCT etag) AS etags
     FROM log.sightings
     WHERE media_id IN (FROM concerned)
     GROUP BY media_id
-    HAVING arg_max(state, seen_at) = 'gone'
+),
+
+gone AS (SELECT media_id FROM seen WHERE last.state = 'gone'),
+
+aged AS (
+    SELECT taggings.*, coalesce(etag <> last.etag AND list_contains(etags, etag), false) AS outdated
+    FROM log.taggings
+    LEFT JOIN seen USING (media_id)
+    WHERE media_id IN (FROM concerned)
 ),
 
 looks AS (
@@ -30,9 +39,8 @@ looks AS (
         tagging_id, media_id, status, status IN ('ok', 'partial') AS good, tagged_at, etag,
         recipe_id IS NOT DISTINCT FROM (SELECT arg_max_null(recipe_id, chosen_at) FROM log.recipe_choices) AS chosen,
         first_value(etag) OVER backwards AS latest_etag, first_value(tagging_id) OVER backwards AS latest_id
-    FROM log.taggings
-    WHERE media_id IN (FROM concerned)
-    WINDOW backwards AS (PARTITION BY media_id ORDER BY tagged_at DESC, tagging_id DESC)
+    FROM aged
+    WINDOW backwards AS (PARTITION BY media_id ORDER BY outdated, tagged_at DESC, tagging_id DESC)
 ),
 
 placed AS (

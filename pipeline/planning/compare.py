@@ -29,10 +29,11 @@ def compare(con: duckdb.DuckDBPyConnection, listing: str, wish: Wish) -> dict[st
     place = literal.replace("'", "''")
     columns = f"{once} REPLACE ({wish.kind} AS kind)"
     con.execute(f"CREATE OR REPLACE TEMP VIEW listed AS SELECT {columns} FROM read_parquet('{place}')")
-    con.execute(_UNSETTLED, {"recipe": wish.recipe.recipe_id})
-    old = {"root": wish.inventoried and wish.inventoried.root, "made_at": wish.inventoried and wish.inventoried.made_at}
-    if wish.inventoried:
-        con.execute(_OUTDATED, old)
+    root, made_at = (wish.inventoried.root, wish.inventoried.made_at) if wish.inventoried else (None, None)
+    old = {"root": root, "made_at": made_at, "listed_at": wish.listed_at}
+    con.execute(_UNSETTLED, {"recipe": wish.recipe.recipe_id, **old})
+    if times := [at for at in (made_at, wish.listed_at) if at]:
+        con.execute(_OUTDATED, [min(times)])
     parameters = {
         "recipe": wish.recipe.recipe_id,
         "passing": passing_codes(),
@@ -42,7 +43,6 @@ def compare(con: duckdb.DuckDBPyConnection, listing: str, wish: Wish) -> dict[st
         "share": 1.0 if wish.sample is None else wish.sample,
         "retry": wish.retry_failed,
         "only": list(wish.only),
-        **old,
     }
     con.execute(_COMPARE, parameters)
     if wish.looked_at_by:
@@ -74,25 +74,28 @@ WITH settled AS (
         AND run_id NOT IN (SELECT run_id FROM log.runs WHERE kind = 'serve')
 )
 
-SELECT listed.*
+SELECT
+    listed.*,
+    CASE WHEN starts_with(listed.uri, $root) THEN $made_at::TIMESTAMPTZ ELSE $listed_at::TIMESTAMPTZ END AS as_of
 FROM listed
 ANTI JOIN settled ON version = hash(listed.media_id, listed.etag) AND other = hash(listed.etag || listed.media_id)
 WHERE kind IN ('image', 'video')
 """
 
-# What an inventory says of an object that the lake has seen otherwise since: it is left as the lake has it.
+# What an inventory, or the listing of a backfill, says of an object that the lake has seen otherwise since: it is left
+# as the lake has it.
 _OUTDATED = """
-WITH known AS (
-    SELECT media_id, etag, state, seen_at
-    FROM log.sightings
-    SEMI JOIN unsettled USING (media_id)
-    WHERE seen_at > $made_at
+WITH since AS (
+    SELECT media_id, etag, state, seen_at FROM log.sightings WHERE seen_at > $1
     UNION ALL
     -- that version was read then
     SELECT media_id, etag, 'read', tagged_at
     FROM log.taggings
-    SEMI JOIN unsettled USING (media_id)
-    WHERE tagged_at > $made_at AND status IN ('ok', 'partial') AND inherited_from IS NULL
+    WHERE tagged_at > $1 AND status IN ('ok', 'partial') AND inherited_from IS NULL
+),
+
+known AS (
+    SELECT since.* FROM since JOIN unsettled ON since.media_id = unsettled.media_id AND seen_at > as_of
 ),
 
 latest AS (
@@ -101,9 +104,7 @@ latest AS (
 
 DELETE FROM unsettled
 USING latest
-WHERE unsettled.media_id = latest.media_id
-    AND starts_with(unsettled.uri, $root)
-    AND (last.state = 'gone' OR last.etag <> unsettled.etag)
+WHERE unsettled.media_id = latest.media_id AND (last.state = 'gone' OR last.etag <> unsettled.etag)
 """
 
 # A listed object is looked at when no look of this very version is good enough: see DESIGN, §5.1 and §5.5.
@@ -153,7 +154,7 @@ sorted_out AS (
 
 SELECT
     media_id, uri, etag, size_bytes, last_modified, kind, state, stale, unfinished,
-    CASE WHEN starts_with(uri, $root) THEN $made_at::TIMESTAMPTZ END AS seen_at,
+    as_of,
     CASE WHEN state = 'unchanged' THEN last.duration_s END AS duration_s,
     CASE WHEN $only::VARCHAR[] = []
         THEN state <> 'unchanged'
@@ -244,11 +245,11 @@ WITH unlisted AS (
 
 SELECT
     media_id, last.uri AS uri, last.etag AS etag,
-    CASE WHEN starts_with(last.uri, $root) THEN $made_at::TIMESTAMPTZ END AS seen_at
+    CASE WHEN starts_with(last.uri, $root) THEN $made_at::TIMESTAMPTZ ELSE $listed_at::TIMESTAMPTZ END AS as_of
 FROM unlisted
 WHERE last.state <> 'gone'
-    -- an inventory says nothing of what came after it
-    AND NOT coalesce(starts_with(last.uri, $root) AND last.seen_at > $made_at, false)
+    -- a listing says nothing of what came after it
+    AND NOT coalesce(last.seen_at > as_of, false)
     AND EXISTS (
         FROM (SELECT unnest($scopes::STRUCT(prefix VARCHAR, media_id VARCHAR)[]) AS scope)
         WHERE starts_with(last.uri, scope.prefix) OR unlisted.media_id = scope.media_id

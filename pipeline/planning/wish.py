@@ -29,6 +29,7 @@ class Wish:
     was found in the other. only: of what is to do only this, as the setting has it. kinds, modified_since,
     modified_before: what else is listed counts as excluded. looked_at_by: a run that doesn't look twice. claims:
     Parquet files of what other runs have planned. whole: whether the listing is, so that what it lacks is gone.
+    listed_at: when, where others may have seen and looked since: what the lake has of an object since then is truer.
     """
 
     recipe: Recipe
@@ -47,6 +48,7 @@ class Wish:
     looked_at_by: str | None = None
     claims: tuple[str, ...] = ()
     whole: bool = True
+    listed_at: datetime | None = None
     inventoried: Inventoried | None = None
 
     @property

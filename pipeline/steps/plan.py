@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import duckdb
@@ -94,7 +95,7 @@ def _plan(
     """begun: the run's first piece, which says what all of it is."""
     with scratch_folder() as folder:
         with bounded(lake.con, folder):
-            counts, others = _hold_against_lake(work, lake, run_id, begun)
+            counts, others = _hold_against_lake(work, lake, run_id, begun, _begun_at(lake, run_id) if piece else None)
             if counts["media"] and not begun:
                 claim(lake, run_id)
         tagger, settings = work.tagger(), work.settings
@@ -131,8 +132,16 @@ def _plan(
         return planned
 
 
+def _begun_at(lake: Lake, run_id: str) -> datetime:
+    begun_at: datetime = lake.transaction(lambda con: con.execute(_BEGUN_AT, [run_id]).fetchall())[0][0]
+    return begun_at
+
+
+_BEGUN_AT = "SELECT started_at FROM log.runs WHERE run_id = ?"
+
+
 def _hold_against_lake(
-    work: Workplace, lake: Lake, run_id: str, begun: dict[str, Any] | None
+    work: Workplace, lake: Lake, run_id: str, begun: dict[str, Any] | None, listed_at: datetime | None
 ) -> tuple[dict[str, int], int]:
     """Compare the run's listing, or of a later piece its claims, with the lake.
 
@@ -145,7 +154,7 @@ def _hold_against_lake(
     tagger = work.tagger()
     refused = {refusal.number for refusal in Refusals(lake, run_id).kept()} if work.settings.callers_urls else set()
     wish = wish_of(work, tagger, refused, kept_how_old(lake, run_id))
-    wish = replace(wish, claims=claims_of_others(lake, run_id), whole=begun is None)
+    wish = replace(wish, claims=claims_of_others(lake, run_id), whole=begun is None, listed_at=listed_at)
     if begun:
         wish = replace(wish, looked_at_by=run_id, limit=None)
 
@@ -225,7 +234,7 @@ def _record(con: duckdb.DuckDBPyConnection, planned: dict[str, Any], batch_id: s
         writer.insert(con, {"batches": [{"run_id": run_id, "batch": batch_id, "committed_at": now, **rows}]})
         changed = con.execute("SELECT media_id FROM heirs JOIN compared USING (media_id) WHERE state <> 'new'")
         hidden.refresh(con, [row[0] for row in changed.fetchall()])
-    moved = con.execute(_GONE_OR_BACK, [run_id]).fetchall()
+    moved = con.execute(_MOVED, [run_id]).fetchall()
     if moved:
         hidden.refresh(con, [row[0] for row in moved])
 
@@ -246,12 +255,12 @@ WITH latest AS (
 SELECT
     compared.media_id, $run_id AS run_id, compared.uri, compared.etag,
     CASE WHEN latest.media_id IS NULL OR latest.state = 'gone' THEN 'new' ELSE 'changed' END AS state,
-    coalesce(compared.seen_at, latest.now, $now) AS seen_at
+    coalesce(as_of, latest.now, $now) AS seen_at
 FROM compared
 LEFT JOIN latest USING (media_id)
 WHERE latest.media_id IS NULL OR latest.state = 'gone' OR latest.etag <> compared.etag
 UNION ALL
-SELECT media_id, $run_id, gone.uri, gone.etag, 'gone', coalesce(gone.seen_at, latest.now)
+SELECT media_id, $run_id, gone.uri, gone.etag, 'gone', coalesce(as_of, latest.now)
 FROM gone
 JOIN latest USING (media_id)
 """
@@ -266,12 +275,13 @@ JOIN copies USING (media_id)
 WHERE todo AND inherits IS NOT NULL
 """
 
-_GONE_OR_BACK = """
+# Gone, back, or there in another version: the views may show another look.
+_MOVED = """
 SELECT media_id
 FROM log.sightings
 WHERE media_id IN (SELECT media_id FROM log.sightings WHERE run_id = ? GROUP BY media_id)
 GROUP BY media_id
-HAVING count_if(state = 'gone') > 0
+HAVING count_if(state = 'gone') > 0 OR count(DISTINCT etag) > 1
 """
 
 

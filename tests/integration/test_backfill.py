@@ -202,6 +202,34 @@ def test_one_that_is_cancelled_keeps_what_it_did_and_does_no_more(request_, arch
         assert f"there is no backfill '{run_id}' to go on with: open ones are none" in again.stderr
 
 
+@pytest.mark.parametrize("moment", ["listed", "planned", "in pieces"])
+def test_its_older_listing_never_undoes_what_others_have_seen_since(moment, request_, archive):
+    """Whether they saw it before its plan was made, before what it planned was looked at, or before its next piece."""
+    lake, how = request_["lake"], {**request_, "piece_batches": 500 if moment == "planned" else 2}
+    newer = "SELECT tagging_id FROM media WHERE parse_filename(uri) IN ('f.jpg', 'new.jpg') ORDER BY uri"
+    run_id = backfill.begin(how, "by-hand")
+    if moment != "listed":
+        backfill.plan(how, run_id, 0, 1_000)
+    if moment == "in pieces":
+        finish_piece(how, run_id)
+    (archive / "e.mp4").unlink()
+    fill(archive, "f.jpg=coffee.png", "new.jpg=china.jpg")
+    tag(lake, archive, max_frames=2)
+    seen = ask(lake, newer)
+    assert len(seen) == 2
+    assert backfill.backfill({"lake": lake}, Quiet(), run_id)["state"] == "finished"
+    assert files(lake) == ["a.mp4", "b.mp4", "c.mp4", "d.png", "f.jpg", "new.jpg"]
+    assert ask(lake, newer) == seen
+    assert files(lake, "failures") == []
+    assert tag(lake, archive, max_frames=2)["unchanged"] == 6
+
+
+def finish_piece(request, run_id):
+    for task in backfill.plan(request, run_id, None, 1_000)["tasks"]:
+        backfill.tag_batch(request, run_id, task["batch_id"])
+    backfill.end_piece(request, run_id)
+
+
 @pytest.mark.parametrize("at_once", [True, False])
 def test_one_may_be_cancelled_before_it_has_planned_anything(at_once, request_, monkeypatch):
     """Whether a scheduler does it in steps, or one process all of it."""

@@ -160,7 +160,8 @@ def _look_at_pieces(work: Workplace, lake: Lake, run_id: str, watch: Watcher) ->
 def _planned(work: Workplace, lake: Lake, run_id: str, piece: int | None, max_batches: int) -> dict[str, Any]:
     plans = plans_of(lake, run_id)
     if piece is None:
-        piece = len(plans) - bool(plans and _missing(lake, run_id, plans[-1]))
+        goes_on = plans and not _has_rested(lake, run_id) and _missing(lake, run_id, plans[-1])
+        piece = len(plans) - bool(goes_on)
     if piece < len(plans):
         planned = plans[piece]
     elif is_cancelled(lake, run_id):
@@ -168,6 +169,19 @@ def _planned(work: Workplace, lake: Lake, run_id: str, piece: int | None, max_ba
     else:
         planned = plan_piece(work, lake, run_id, min(max_batches, work.settings.piece_batches), plans)
     return {**planned, "piece": piece}
+
+
+def _has_rested(lake: Lake, run_id: str) -> bool:
+    """Whether it was at rest since its last plan: it held nothing back then, and others may have done some of it."""
+    row = lake.transaction(lambda con: con.execute(_RESTED, [run_id]).fetchone())
+    return bool(row and row[0])
+
+
+_RESTED = """
+SELECT max(happened_at) FILTER (event IN ('stopped', 'interrupted')) > max(happened_at) FILTER (event = 'planned')
+FROM log.run_events
+WHERE run_id = ?
+"""
 
 
 def _go_on(work: Workplace, lake: Lake, run_id: str) -> str:

@@ -31,7 +31,7 @@ def claim(lake: Lake, run_id: str) -> None:
 
 
 def claims_of_others(lake: Lake, run_id: str) -> tuple[str, ...]:
-    """The claim files of runs that go on."""
+    """The claim files of runs that go on; not of those at rest, which may never go on."""
     prefix = lake.work_uri("")
     files = [uri for uri in lake.store.names(prefix.rstrip("/")) if "/claims/" in uri.removeprefix(prefix)]
     if not files:
@@ -41,6 +41,7 @@ def claims_of_others(lake: Lake, run_id: str) -> tuple[str, ...]:
     return tuple(uri for uri in files if uri.removeprefix(prefix).partition("/")[0] in runs)
 
 
+# The batches of a backfill that are missing may be done by tasks that were cleared.
 _GOING_ON = """
 WITH moved AS (
     SELECT run_id, happened_at AS moved_at FROM log.run_events
@@ -50,7 +51,7 @@ WITH moved AS (
 
 SELECT run_id
 FROM moved
-WHERE run_id NOT IN (SELECT run_id FROM log.run_events WHERE event IN ('finished', 'cancelled', 'died'))
+SEMI JOIN (FROM runs WHERE state = 'running' OR (kind = 'backfill' AND state = 'incomplete')) USING (run_id)
 GROUP BY run_id
 HAVING max(moved_at) > ?
 """

@@ -6,6 +6,7 @@ import json
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -20,6 +21,7 @@ from pipeline.lake.inherit import inherit
 from pipeline.lake.reader import load_cost
 from pipeline.planning.batches import LEFT, MAX_BATCHES, batches, worth_loading
 from pipeline.planning.compare import compare
+from pipeline.planning.wish import Wish
 from pipeline.recipe import Recipe
 from pipeline.steps.claims import claim, claims_glob, claims_of_others
 from pipeline.steps.forecast import count, foresee, probes_for
@@ -154,17 +156,27 @@ def _hold_against_lake(
     tagger = work.tagger()
     refused = {refusal.number for refusal in Refusals(lake, run_id).kept()} if work.settings.callers_urls else set()
     wish = wish_of(work, tagger, refused, kept_how_old(lake, run_id))
-    wish = replace(wish, claims=claims_of_others(lake, run_id), whole=begun is None, listed_at=listed_at)
+    wish = replace(wish, whole=begun is None, listed_at=listed_at)
     if begun:
         wish = replace(wish, looked_at_by=run_id, limit=None)
 
-    def hold_against(con: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], int]:
+    def hold_against(con: duckdb.DuckDBPyConnection, wish: Wish) -> tuple[dict[str, int], int]:
         if wish.retag and wish.sample:  # both recipes side by side: the views stay as they are
             recipes.keep_current(con, work.recipe(tagger))
         return compare(con, listing, wish), writer.batches_of_others(con, run_id)
 
+    def claimed() -> tuple[str, ...]:
+        # a caller of the HTTP API waits for the rows, and can't be told to come back when a backfill has got there
+        return () if work.settings.callers_urls else claims_of_others(lake, run_id)
+
     with lake.on_all_cores() if parts > 1 else nullcontext():
-        return lake.transaction(hold_against)
+        while True:
+            claims = claimed()
+            try:
+                return lake.transaction(partial(hold_against, wish=replace(wish, claims=claims)))
+            except LakeError:
+                if claimed() == claims:  # else a run has ended meanwhile, and its claims have gone
+                    raise
 
 
 def _forecast(work: Workplace, lake: Lake, tagger: Tagger, media: int) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import LakeError, UsageError
-from pipeline.steps import backfill, claims
+from pipeline.steps import backfill, claims, plan
+from pipeline.steps import run as whole_run
 from pipeline.steps.forget import forget
 from pipeline.steps.tag import tag_batch
 from tests.integration.doors import SHOTLOG, ask, environment, files, fill, rows, shotlog, tag
@@ -143,6 +144,51 @@ def test_hourly_runs_go_on_beside_it_and_leave_it_what_it_has_planned(request_, 
     assert backfill.backfill({"lake": lake}, Quiet(), run_id)["state"] == "finished"
     assert ask(lake, "SELECT count(*) FROM log.taggings") == [(7,)], "and pays for nothing twice"
     check_everything_once(lake, 7)
+
+
+@pytest.mark.parametrize("kind", ["tag", "backfill"])
+def test_a_run_at_rest_holds_nothing_back_and_pays_for_nothing_twice(kind, request_):
+    lake = request_["lake"]
+
+    class CtrlC(Quiet):
+        def planned(self, _):
+            raise KeyboardInterrupt
+
+    how = request_ if kind == "backfill" else {name: request_[name] for name in request_ if name != "piece_batches"}
+    with pytest.raises(KeyboardInterrupt):
+        {"tag": whole_run.tag, "backfill": backfill.backfill}[kind](how, CtrlC())
+    ((first, state),) = ask(lake, "SELECT run_id, state FROM runs")
+    assert state == "interrupted"
+    assert len(looked_at(lake, run(request_)["run_id"])) == 6
+    if kind == "backfill":
+        assert backfill.backfill({"lake": lake}, Quiet(), first)["state"] == "finished"
+    assert ask(lake, "SELECT count(*) FROM log.taggings") == [(6,)]
+
+
+def test_one_that_ends_while_another_run_compares_holds_nothing_back(request_, archive, monkeypatch):
+    lake = request_["lake"]
+    run_id = backfill.begin(request_, "by-hand")
+    backfill.plan(request_, run_id, 0, 1_000)
+    asked = []
+
+    def cancelled_then(lake, own_id):
+        found = claims.claims_of_others(lake, own_id)
+        if not asked:
+            backfill.cancel(request_, run_id)
+        asked.append(found)
+        return found
+
+    monkeypatch.setattr(plan, "claims_of_others", cancelled_then)
+    assert tag(lake, archive, max_frames=2)["ok"] == 6
+    assert len(asked[0]) == 1
+
+
+def test_what_a_caller_of_the_api_asks_for_is_looked_at_whoever_has_planned_it(request_, archive):
+    run_id = backfill.begin(request_, "by-hand")
+    backfill.plan(request_, run_id, 0, 1_000)
+    assert tag(request_["lake"], archive / "f.jpg", max_frames=2, callers_urls=True)["ok"] == 1
+    assert backfill.backfill({"lake": request_["lake"]}, Quiet(), run_id)["state"] == "finished"
+    check_everything_once(request_["lake"], 6)
 
 
 @pytest.mark.seeds(3, 30)

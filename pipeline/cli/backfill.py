@@ -120,15 +120,19 @@ def backfill(
         dry_run=dry_run,
         budget=budget,
     )
-    if uris and (resume or cancel):
+    if [bool(uris), bool(resume), bool(cancel)].count(True) > 1:
         raise UsageError("a backfill that goes on keeps its sources: give either URIs, or --resume, or --cancel")
-    form = chosen_format(form)
+    form, is_dry = chosen_format(form), load_settings(**request).dry_run
+    if cancel and is_dry:
+        raise UsageError(
+            f"a backfill is cancelled for good: `shotlog runs` says how far {cancel} is; leave out dry_run"
+        )
     if cancel:
         return conclude(steps.cancel(request, cancel), form, fail_on_error=False)
-    if load_settings(**request).dry_run:
+    if is_dry:
         from pipeline.steps.forecast import forecast
 
-        return print_forecast(forecast(request), form)
+        return print_forecast(forecast(steps.as_begun(request, resume) if resume else request), form)
     with RunDisplay(again="shotlog backfill --resume RUN, which `shotlog runs` names,") as display:
         summary = steps.backfill(request, display, resume)
     return conclude(summary, form, fail_on_error=fail_on_error)

@@ -248,6 +248,16 @@ def test_one_that_is_cancelled_keeps_what_it_did_and_does_no_more(request_, arch
         assert f"there is no backfill '{run_id}' to go on with: open ones are none" in again.stderr
 
 
+def test_a_dry_run_cancels_nothing_and_foresees_what_is_left(request_, tmp_path):
+    run_id = backfill.begin({**request_, "media_kinds": "image"}, "by-hand")
+    done = shotlog("backfill", "--lake", "lake", "--cancel", run_id, "--dry-run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "a backfill is cancelled for good" in done.stderr
+    dry = shotlog("backfill", "--lake", "lake", "--resume", run_id, "--dry-run", "--format", "json", cwd=tmp_path)
+    assert (dry.returncode, json.loads(dry.stdout)["media"]) == (0, 2), dry.stderr
+    assert ask(request_["lake"], "SELECT state FROM runs") == [("running",)]
+
+
 @pytest.mark.parametrize("moment", ["listed", "planned", "in pieces"])
 def test_its_older_listing_never_undoes_what_others_have_seen_since(moment, request_, archive):
     """Whether they saw it before its plan was made, before what it planned was looked at, or before its next piece."""

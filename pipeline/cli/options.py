@@ -45,7 +45,9 @@ Money = Annotated[
 FailOnError = Annotated[bool, typer.Option("--fail-on-error", help="Exit with 1 when any media failed.")]
 Limit = Annotated[int | None, typer.Option("--limit", help="Tag at most so many media objects.")]
 Retag = Annotated[bool | None, typer.Option("--retag", help="Also what an older recipe tagged.")]
-Sample = Annotated[str | None, typer.Option("--sample", help="With --retag: only this share of what is stale, as 1%.")]
+Sample = Annotated[
+    str | None, typer.Option("--sample", help="With --retag or --only stale: just this share of what is stale, as 1%.")
+]
 Retry = Annotated[bool | None, typer.Option("--retry-failed", help="Also what failed for good.")]
 Lake = Annotated[str | None, typer.Option("--lake", help="Where the lake lies: a folder or s3://bucket/prefix.")]
 Format = Annotated[OutputFormat | None, typer.Option("--format", help="How the answer is printed. [default: table]")]

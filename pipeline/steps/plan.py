@@ -161,7 +161,8 @@ def _hold_against_lake(
         wish = replace(wish, looked_at_by=run_id, limit=None)
 
     def hold_against(con: duckdb.DuckDBPyConnection, wish: Wish) -> tuple[dict[str, int], int]:
-        if wish.retag and wish.sample:  # both recipes side by side: the views stay as they are
+        # both recipes side by side: the views stay as they are
+        if wish.sample and (wish.retag or "stale" in wish.only):
             recipes.keep_current(con, work.recipe(tagger))
         return compare(con, listing, wish), writer.batches_of_others(con, run_id)
 

@@ -90,6 +90,13 @@ def test_only_what_is_stale_or_failed_so(request_, archive):
     assert set(looked_at(request_["lake"], failed["run_id"])) == {"b.mp4", "c.mp4"}
 
 
+def test_a_sample_of_what_is_stale_stands_beside_what_is_there(request_, archive):
+    tag(request_["lake"], archive)
+    before = ask(request_["lake"], "FROM media ORDER BY uri")
+    assert run(request_, only="stale", max_frames=1, sample="99%")["ok"] > 0
+    assert ask(request_["lake"], "FROM media ORDER BY uri") == before, "the views stay as they are"
+
+
 def test_it_is_done_in_pieces_and_says_how_far_it_is(request_, archive):
     (archive / "z.mp4").write_bytes(b"")  # of nothing nobody can be a copy
     run_id = backfill.begin(request_, "by-hand")

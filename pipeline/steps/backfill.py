@@ -187,11 +187,12 @@ WHERE run_id = ?
 def _go_on(work: Workplace, lake: Lake, run_id: str) -> str:
     """Take up one that was stopped or paused; nothing where it is at work."""
     _check_open(lake, run_id)
-    check_request(work)
+    is_listed = bool(plans_of(lake, run_id))
+    check_request(work, listed=is_listed)
     _check_recipe(work, lake, run_id)
     if state_of(lake, run_id) != "running":
         writer.record_event(lake, run_id, "resumed")
-    if not plans_of(lake, run_id):  # it broke before, and its listing may be half of one
+    if not is_listed:  # it broke before, and its listing may be half of one
         write_listing(work, lake, run_id)
     return run_id
 

@@ -45,9 +45,10 @@ def list_media(request: dict[str, Any], run_name: str | None = None) -> dict[str
     return {"run_id": run_id, "listed": write_listing(work, lake, run_id)}
 
 
-def check_request(work: Workplace) -> None:
-    """Raise UsageError for what can't be meant, before anything is made."""
-    check_sources(work)
+def check_request(work: Workplace, *, listed: bool = False) -> None:
+    """Raise UsageError for what can't be meant, before anything is made. listed: the sources are, and aren't needed."""
+    if not listed:
+        check_sources(work)
     budget_of(work)
     if work.settings.webhook:
         from pipeline.steps.notify import check_endpoint  # with the extra `api`

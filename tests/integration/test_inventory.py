@@ -10,9 +10,11 @@ from datetime import UTC, datetime, timedelta
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.steps import backfill
 from pipeline.steps.listing import write_parts
 from pipeline.steps.workplace import Workplace
 from tests.integration.doors import ask, files, rows, shotlog, tag
+from tests.integration.quiet import Quiet
 from tests.media import media
 from tests.servers.inventory import FORMS, VERSIONS, rows_of, write_inventory
 
@@ -152,6 +154,19 @@ def test_the_setting_is_as_good_as_the_option_and_plan_reads_it_too(put, invento
     put("vfr.mkv")
     planned = command("plan", source, None, tmp_path, SHOTLOG_INVENTORY=manifest)
     assert (planned.returncode, json.loads(planned.stdout)["new"]) == (0, 1), planned.stderr
+
+
+def test_a_backfill_reads_it_too_and_goes_on_when_it_has_gone(s3, bucket, put, inventory, tmp_path):
+    source, manifest = put("cfr.mp4", "still.webp"), inventory()
+    put("vfr.mkv")
+    planned = command("backfill", source, manifest, tmp_path, SHOTLOG_DRY_RUN="true")
+    assert (planned.returncode, json.loads(planned.stdout)["new"]) == (0, 2), planned.stderr
+    lake = {"lake": str(tmp_path / "lake"), "tagger": "null", "batch_frames": 1, "piece_batches": 1}
+    run_id = backfill.begin({**lake, "sources": [source], "inventory": manifest}, "by-hand")
+    backfill.plan(lake, run_id, 0, 1_000)
+    s3.client().delete_object(Bucket=f"{bucket}-lists", Key=manifest.partition("-lists/")[2])
+    assert backfill.backfill(lake, Quiet(), run_id)["ok"] == 2
+    assert files(lake["lake"]) == ["cfr.mp4", "still.webp"]
 
 
 # ---- how old it is

@@ -218,6 +218,8 @@ class RunDisplay:
             f"listed {counts['listed']} media objects: {counts['new']} new, {counts['changed']} changed, "
             f"{counts['unchanged']} unchanged, {counts['gone']} gone; {self._planned} to tag"
         )
+        if counts.get("overlapping"):  # a plan of an earlier version says nothing of it
+            err.print("some sources lie within others: what is listed twice is looked at once")
         if counts["frames_per_video"]:
             err.print(f"of a video, at most {counts['frames_per_video']} frames are looked at")
         for count, words in (

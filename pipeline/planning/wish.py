@@ -58,9 +58,12 @@ class Wish:
 
     @property
     def overlapping(self) -> bool:
-        """Whether an object may be listed twice."""
-        reach = sorted(str(scope["prefix"] or source) for scope, source in zip(self.scopes, self.sources, strict=True))
-        return any(after.startswith(before) for before, after in pairwise(reach))
+        """Whether a source lies within another, so that objects are listed twice."""
+        reach = sorted(
+            (str(scope["prefix"] or source), scope["prefix"] is not None)
+            for scope, source in zip(self.scopes, self.sources, strict=True)
+        )
+        return any(is_wide and after.startswith(before) for (before, is_wide), (after, _) in pairwise(reach))
 
     @property
     def kind(self) -> str:

@@ -164,7 +164,8 @@ def _hold_against_lake(
         # both recipes side by side: the views stay as they are
         if wish.sample and (wish.retag or "stale" in wish.only):
             recipes.keep_current(con, work.recipe(tagger))
-        return compare(con, listing, wish), writer.batches_of_others(con, run_id)
+        counts = compare(con, listing, wish)
+        return {**counts, "overlapping": wish.overlapping}, writer.batches_of_others(con, run_id)
 
     def claimed() -> tuple[str, ...]:
         # a caller of the HTTP API waits for the rows, and can't be told to come back when a backfill has got there

@@ -16,7 +16,7 @@ from pipeline.steps.publish import publish_run
 from pipeline.steps.query import queries, sql
 from pipeline.steps.tag import tag_batch
 from pipeline.steps.workplace import Workplace
-from tests.integration.doors import ask, files, fill, rows, tag
+from tests.integration.doors import ask, files, fill, rows, shotlog, tag
 
 
 @pytest.fixture
@@ -137,6 +137,16 @@ def test_overlapping_sources_are_looked_at_once(archive, lake):
     sources = [archive, archive / "deep", archive / "cfr.mp4", f"{archive}/../archive", f"file://{archive}"]
     assert counts(tag(lake, *sources), "listed", "new", "ok") == {"listed": 3, "new": 3, "ok": 3}
     assert rows(lake)["taggings"] == 3
+
+
+@pytest.mark.parametrize(
+    ("sources", "says_so"), [(("archive", "archive/deep"), True), (("archive/deep", "archive/cfr.mp4"), False)]
+)
+@pytest.mark.usefixtures("archive")
+def test_it_says_that_sources_overlap(sources, says_so, tmp_path):
+    done = shotlog("tag", *sources, "--lake", "lake", "--tagger", "null", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert ("what is listed twice is looked at once" in done.stderr) == says_so
 
 
 def test_unknown_types_are_counted_and_no_failure(archive, lake):

@@ -5,7 +5,8 @@ The exception to the grace (DESIGN.md §5.6): what is forgotten is gone at once,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 
 import duckdb
 
@@ -32,7 +33,6 @@ def find(con: duckdb.DuckDBPyConnection, named: Sequence[str]) -> dict[str, str]
 
 def forget(lake: Lake, media: dict[str, str]) -> dict[str, int]:
     """Forget these media (media_id → URI). Returns how many rows, files and frozen catalogs went."""
-    texts = [*media, *media.values()]
     rows = lake.transaction(lambda con: _delete_rows(con, media))
     with lake.catalog.turn():
         con = lake.con
@@ -45,7 +45,7 @@ def forget(lake: Lake, media: dict[str, str]) -> dict[str, int]:
             named = _named(con)  # one that was committed since the rows went: whoever asks again gets that, too
             held = [uri for uri in held if uri.rpartition("/")[2] not in named]
             _let_go(con, held)
-            _scrub(con, texts)
+            _scrub(con, [*media, *media.values(), *as_json(media)])
         lake.catalog.wipe()
     frozen = [one.uri for one in frozen_catalogs(lake.uri, lake.store)]
     if frozen:
@@ -63,26 +63,52 @@ def traces(lake: Lake, media: dict[str, str]) -> list[str]:
 
     After `forget`: the proof that nothing is left.
     """
-    found = []
+    found, told = [], _told(media)
     for name, where in _TRACES.items():
         folder = f"{lake.uri.rstrip('/')}/data/log/{name}"
         files = [uri for uri in lake.store.names(folder) if uri.endswith(".parquet")]
         if files:
-            query = (
-                f"SELECT DISTINCT filename FROM read_parquet($1, filename = true, union_by_name = true) WHERE {where}"
-            )
-            asked = [files, list(media.values() if name in _NAMING else media)]
+            held = "FROM read_parquet($files, filename = true, union_by_name = true)"
+            query = f"SELECT DISTINCT filename {held} WHERE {where}"
+            asked = {"files": files, **_asked_by(where, told)}
             found += [row[0] for row in lake.con.execute(query, asked).fetchall()]
     return found
 
 
-_NAMING = {
-    "runs": "EXISTS (FROM (SELECT unnest($2) AS uri) WHERE list_contains(sources, uri) OR contains(request, uri))",
-    "run_events": "EXISTS (FROM (SELECT unnest($2) AS uri) WHERE contains(detail, uri))",
-}
-"""Tables that may name an object by its URI alone: a run that had it as its source, or couldn't list it."""
+def as_json(media: dict[str, str]) -> list[str]:
+    """How these media (media_id → URI) are written inside JSON text, whether it escapes what isn't ASCII or not.
 
-_TRACES = {**dict.fromkeys((*DETAILS, *_BY_MEDIA), "media_id IN (SELECT unnest($2))"), **_NAMING}
+    The longest first: who replaces them in this order never leaves the rest of one that begins with another.
+    """
+    texts = (*media, *media.values())
+    written = {json.dumps(text, ensure_ascii=escaped)[1:-1] for text in texts for escaped in (True, False)}
+    return sorted(written, key=len, reverse=True)
+
+
+def _told(media: dict[str, str]) -> dict[str, list[str]]:
+    return {"ids": list(media), "uris": list(media.values()), "texts": as_json(media)}
+
+
+def _asked_by(where: str, told: dict[str, list[str]]) -> dict[str, list[str]]:
+    """DuckDB takes no parameter that the statement doesn't have."""
+    return {name: values for name, values in told.items() if f"${name}" in where}
+
+
+_NAMED_IN = "EXISTS (FROM (SELECT unnest($texts) AS text) WHERE contains({column}, text))"
+_NAMING = {
+    "runs": f"list_has_any(sources, $uris) OR {_NAMED_IN.format(column='request')}",
+    "run_events": _NAMED_IN.format(column="detail"),
+}
+"""Tables that may name an object in a text: a run that had it as its source, or couldn't list it, or a job."""
+
+_UNNAMED_IN = "{column} = list_reduce($texts, lambda told, text: replace(told, text, '(forgotten)'), {column})"
+_UNNAMED = {
+    "runs": "sources = list_transform(sources, lambda s: if(list_contains($uris, s), '(forgotten)', s)), "
+    + _UNNAMED_IN.format(column="request"),
+    "run_events": _UNNAMED_IN.format(column="detail"),
+}
+
+_TRACES = {**dict.fromkeys((*DETAILS, *_BY_MEDIA), "media_id IN (SELECT unnest($ids))"), **_NAMING}
 
 
 def _delete_rows(con: duckdb.DuckDBPyConnection, media: dict[str, str]) -> int:
@@ -91,15 +117,9 @@ def _delete_rows(con: duckdb.DuckDBPyConnection, media: dict[str, str]) -> int:
     for name in _BY_MEDIA:
         if name not in hidden.TABLES:  # they went with the taggings
             con.execute(f"DELETE FROM log.{name} WHERE media_id IN (FROM forgotten)")
-    for uri in media.values():  # a run may have it as its source
-        con.execute(
-            "UPDATE log.runs SET sources = list_transform(sources, lambda s: if(s = $1, '(forgotten)', s)), "
-            "request = replace(request, $1, '(forgotten)') WHERE list_contains(sources, $1) OR contains(request, $1)",
-            [uri],
-        )
-        con.execute(
-            "UPDATE log.run_events SET detail = replace(detail, $1, '(forgotten)') WHERE contains(detail, $1)", [uri]
-        )
+    told = _told(media)
+    for name, where in _NAMING.items():
+        con.execute(f"UPDATE log.{name} SET {_UNNAMED[name]} WHERE {where}", _asked_by(where, told))
     return rows
 
 
@@ -117,11 +137,12 @@ def _let_go(con: duckdb.DuckDBPyConnection, held: Sequence[str]) -> None:
     )
 
 
-def _scrub(con: duckdb.DuckDBPyConnection, texts: Sequence[str]) -> None:
+def _scrub(con: duckdb.DuckDBPyConnection, texts: Iterable[str]) -> None:
     """Statistics keep the least and the greatest value of a column: no value does as well, only slower."""
     for table in ("ducklake_table_column_stats", "ducklake_file_column_stats"):
         for column in ("min_value", "max_value"):
             con.execute(
-                f"UPDATE plain.{table} SET min_value = NULL, max_value = NULL WHERE list_contains($1, {column})",
+                f"UPDATE plain.{table} SET min_value = NULL, max_value = NULL "
+                f"WHERE EXISTS (FROM (SELECT unnest($1) AS text) WHERE contains({column}, text))",
                 [list(texts)],
             )

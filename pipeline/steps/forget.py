@@ -46,7 +46,7 @@ def forget(request: dict[str, Any], named: Sequence[str]) -> dict[str, Any]:
 
 def _clear_work(lake: Lake, media: dict[str, str]) -> None:
     """Remove what runs keep of them that haven't committed: journals, and their lines of listings and plans."""
-    texts = [text.encode() for text in (*media, *media.values())]
+    texts = [text.encode() for text in forgetting.as_json(media)]
     for uri in list(lake.store.names(lake.work_uri("").rstrip("/"))):
         data = lake.store.read(uri) or b""
         if uri.endswith(".parquet"):

@@ -1,6 +1,7 @@
 """What is forgotten is gone: from rows, history, old files, journals, copies of the catalog. What inherited stays."""
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from pipeline.lake import freeze, writer
 from pipeline.lake.catalog import open_lake
 from pipeline.model import MediaObject
 from pipeline.steps.forget import forget as forget_here
+from pipeline.steps.listing import begin_run
+from pipeline.steps.workplace import Workplace
 from pipeline.store import open_store
 from tests.integration.doors import ask, fill, rows, shotlog, tag
 from tests.unit.lake.made import tagging
@@ -114,6 +117,28 @@ def test_what_is_committed_meanwhile_is_kept_whole_and_the_next_try_gets_it(tmp_
     assert ask(lake, "SELECT parse_filename(uri) FROM media") == [("vfr.mkv",)]
 
 
+@pytest.mark.parametrize("name", ["Müller0.png", 'the "Müller" tape.png'])
+def test_a_name_that_json_writes_otherwise_goes_from_what_runs_keep_of_it(name, tmp_path):
+    archive, lake = fill(tmp_path / "in", f"{name}=still.webp", "vfr.mkv"), tmp_path / "lake"
+    uri = str(archive / name)
+    tag(lake, uri, archive)
+    of_it = MediaObject(uri, "1", 1).media_id
+    with closing(opened(lake, None)) as handle:
+        work = Workplace.of({"sources": str(archive / "vfr.mkv"), "lake": str(lake), "tagger": "null"})
+        begin_run(work, handle, "job-1", kind="job", asked={"job": {"media": [of_it, "another"]}})
+        writer.record_event(handle, "job-1", "finished", {"refused": [[uri, "not_found", "gone"]]})
+        tables = {Path(found).parent.name for found in forgetting.traces(handle, {of_it: uri})}
+        assert {"runs", "run_events"} <= tables
+    assert forget_here({"lake": str(lake)}, [uri])["media"] == 1
+    kept = ask(lake, "SELECT sources, request FROM log.runs UNION ALL SELECT [], detail FROM log.run_events")
+    for trace in ("Müller", r"M\u00fcller", of_it):
+        assert trace not in "".join(text for _, text in kept), trace
+    assert ask(lake, "SELECT request -> '$.job.media' FROM log.runs WHERE kind = 'job'") == [
+        ('["(forgotten)","another"]',)
+    ]
+    assert [len(sources) for sources, _ in kept if "(forgotten)" in sources] == [2]
+
+
 def test_a_copy_keeps_what_it_inherited(tmp_path):
     archive, lake = fill(tmp_path / "in", f"{SECRET}=cfr.mp4"), tmp_path / "lake"
     tag(lake, archive, tagger="builtin")
@@ -146,14 +171,16 @@ def test_nobody_is_forgotten_unasked(tmp_path):
 
 
 def test_journals_of_runs_that_died_are_cleared_of_it(tmp_path):
-    archive, lake = fill(tmp_path / "in", f"{SECRET}=cfr.mp4", "vfr.mkv"), tmp_path / "lake"
+    archive, lake = fill(tmp_path / "in", f"Müller-{SECRET}=cfr.mp4", "vfr.mkv"), tmp_path / "lake"
+    secret = str(archive / f"Müller-{SECRET}")
     tag(lake, archive)
     for part, text in {
-        "journal/x.json": str(archive / SECRET),
-        "batches/000000.json": f'"{archive / SECRET}"',
+        "journal/x.json": secret,
+        "batches/000000.json": f'"{secret}"',
+        "refused.json": json.dumps([{"uri": secret}]),
         "journal/y.json": "another.mp4",
     }.items():
         (lake / "work" / "dead" / part).parent.mkdir(parents=True, exist_ok=True)
         (lake / "work" / "dead" / part).write_text(text)
-    forget(lake, str(archive / SECRET))
+    forget(lake, secret)
     assert [path.name for path in (lake / "work").rglob("*.json")] == ["y.json"]

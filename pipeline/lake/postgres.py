@@ -83,15 +83,18 @@ class PostgresCatalog:
     def at_work(self, crew: str, *, alone: bool, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         """On a connection of its own, which stays open as long. Where the server is restarted meanwhile, another run
         may begin beside this one: what they commit is told apart in their turns."""
-        with self._connected() as session:
-            lock = "pg_advisory_lock" if alone else "pg_advisory_lock_shared"
-            tried = session.execute(f"SELECT {lock.replace('_advisory', '_try_advisory')}(%s)", [self._key(crew)])
+        lock = "pg_advisory_lock" if alone else "pg_advisory_lock_shared"
+        session = self._connected(again=True)
+        try:
+            tried = self._waited_for(session, lock.replace("_advisory", "_try_advisory"), crew)
+            session = tried.connection
             if tried.fetchone() != (True,):
                 if waiting:
                     waiting()
-                session.execute(f"SELECT {lock}(%s)", [self._key(crew)])
+                session = self._waited_for(session, lock, crew).connection
             yield
-            # closing the connection lets go
+        finally:
+            session.close()  # lets go
 
     def back_up(self, name: str) -> str:
         """A copy of every table in a schema of the same database. Who keeps pg_dump's or others has better ones."""
@@ -127,12 +130,25 @@ class PostgresCatalog:
     @contextmanager
     def _lock(self, function: str, what: str) -> Iterator[None]:
         with self._lent() as session:
-            session.execute(f"SELECT {function}(%s)", [self._key(what)])
+            self._session = session = self._waited_for(session, function, what).connection
             try:
                 yield
             finally:
                 with suppress(psycopg.OperationalError):  # the server has gone, and the lock with it
                     session.execute(f"SELECT {function.replace('lock', 'unlock')}(%s)", [self._key(what)])
+
+    def _waited_for(self, session: psycopg.Connection, function: str, what: str) -> psycopg.Cursor[Any]:
+        """Of a lock, which may take long: on a new connection where the server was restarted meanwhile."""
+        while True:
+            try:
+                return session.execute(f"SELECT {function}(%s)", [self._key(what)])
+            except psycopg.OperationalError as error:
+                if not session.closed:
+                    raise LakeError(
+                        f"Postgres gives no lock ({_first_line(error)}): see its log, and whether the user in "
+                        "SHOTLOG_CATALOG has a statement_timeout or lock_timeout, and do it again"
+                    ) from error
+                session = self._connected(again=True)
 
     def _key(self, what: str) -> int:
         digest = hashlib.sha256(f"{self.schema}/{what}".encode()).digest()
@@ -154,8 +170,7 @@ class PostgresCatalog:
             return connect(self._place, password=self._password, autocommit=True, application_name="shotlog")
         except psycopg.OperationalError as error:
             raise LakeError(
-                f"Postgres can't be reached ({str(error).strip().splitlines()[0]}): check SHOTLOG_CATALOG and that the "
-                "server is up"
+                f"Postgres can't be reached ({_first_line(error)}): check SHOTLOG_CATALOG and that the server is up"
             ) from error
 
 
@@ -165,6 +180,10 @@ def _answers(session: psycopg.Connection) -> bool:
     except psycopg.OperationalError:
         return False
     return True
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return str(error).strip().splitlines()[0]
 
 
 def _quoted(text: str) -> str:

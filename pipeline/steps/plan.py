@@ -130,7 +130,8 @@ def _plan(
             planned["batches"].append(batch.batch_id)
             planned["tasks"].append({"batch_id": batch.batch_id, "label": batch.label})
             planned["left"] -= batch.media
-        lake.transaction(lambda con: _record(con, planned, f"inherited-{first:06}"))
+        earlier = lake.read(lambda con: _count_plans(con, run_id))
+        lake.transaction(lambda con: _record(con, planned, f"inherited-{first:06}", earlier))
         return planned
 
 
@@ -232,12 +233,19 @@ def _has_ended(lake: Lake, run_id: str) -> bool:
     return state_of(lake, run_id) in ("finished", "died") or not any(lake.store.names(lake.work_uri(run_id, "batches")))
 
 
-def _record(con: duckdb.DuckDBPyConnection, planned: dict[str, Any], batch_id: str) -> None:
+def _count_plans(con: duckdb.DuckDBPyConnection, run_id: str) -> int:
+    found = con.execute("SELECT count(*) FROM log.run_events WHERE run_id = ? AND event = 'planned'", [run_id])
+    return int((found.fetchone() or (0,))[0])
+
+
+def _record(con: duckdb.DuckDBPyConnection, planned: dict[str, Any], batch_id: str, earlier: int) -> None:
     """The plan, what the listing saw for the first time, changed or no longer, and what copies inherit.
 
-    batch_id: of those, which nobody has to look at.
+    batch_id: of those, which nobody has to look at. earlier: how many plans the run had before this one.
     """
     run_id = planned["run_id"]
+    if _count_plans(con, run_id) > earlier:  # it was committed, and the server went away before it said so
+        return
     now = writer.add_event(con, run_id, "planned", planned)
     con.execute(_SIGHTINGS, {"run_id": run_id, "now": now})
     inherited = con.execute(_HEIRS).fetchone()

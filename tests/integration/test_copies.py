@@ -3,11 +3,13 @@
 import shutil
 from unittest.mock import patch
 
+import duckdb
 import pytest
 from boto3.s3.transfer import TransferConfig
 
 import pipeline
-from pipeline.steps import run
+from pipeline.lake.catalog import Lake
+from pipeline.steps import plan, run
 from pipeline.steps.desk import Desk
 from tests.integration.doors import ask, fill, tag
 from tests.integration.quiet import Quiet
@@ -107,6 +109,33 @@ def test_copies_in_a_folder_are_known_by_their_bytes(tmp_path):
     found = ask(lake, "SELECT parse_filename(uri), inherited_from IS NOT NULL FROM media ORDER BY uri")
     assert found == [("cfr.mp4", False), ("copy.mp4", True), ("other.mp4", False), ("renamed.webp", True)]
     assert ask(lake, "SELECT count(*), count(DISTINCT tagging_id) FROM timestamps") == [(2 + 2 + 2 + 1, 4)]
+
+
+def test_a_plan_whose_commit_goes_unanswered_is_in_the_lake_once(put, tmp_path, monkeypatch):
+    lake = tmp_path / "lake"
+    tag(lake, put("cfr.mp4"))
+    source = put("copy.mp4=cfr.mp4")
+    record, commit, unanswered = plan._record, Lake._transaction, []
+
+    def recorded(*told):
+        record(*told)
+        unanswered.append("planned")
+
+    def committed(self, work):
+        result = commit(self, work)
+        if unanswered == ["planned"]:  # stands for Postgres that is killed between its commit and its answer
+            raise duckdb.IOException('Failed to execute query "COMMIT": server closed the connection unexpectedly')
+        return result
+
+    monkeypatch.setattr(plan, "_record", recorded)
+    monkeypatch.setattr(Lake, "_transaction", committed)
+    again = tag(lake, source)
+    assert unanswered == ["planned"] * 2, "it was tried again"
+    assert (again["new"], again["ok"]) == (1, 1)
+    assert ask(lake, "SELECT parse_filename(uri) FROM media ORDER BY uri") == [("cfr.mp4",), ("copy.mp4",)]
+    planned = f"SELECT count(*) FROM log.run_events WHERE event = 'planned' AND run_id = '{again['run_id']}'"
+    assert ask(lake, planned) == [(1,)]
+    assert ask(lake, "SELECT count(*) FROM log.batches WHERE starts_with(batch, 'inherited')") == [(1,)]
 
 
 def test_a_copy_of_what_a_killed_run_had_finished_inherits_from_it(put, tmp_path):

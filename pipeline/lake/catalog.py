@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import duckdb
 
@@ -103,6 +103,15 @@ class Lake:
 
     def close(self) -> None:
         self.con.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *where: object) -> None:
+        """Close it. Where DuckDB broke the block off: raises LakeError, which says why and what to do."""
+        self.close()
+        if isinstance(error, duckdb.Error):
+            raise refusal(self.uri, error) from error
 
 
 @contextmanager

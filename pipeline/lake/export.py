@@ -22,12 +22,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from pipeline.errors import LakeError, StoreError, unknown_name
+from pipeline.errors import LakeError, ShotlogError, StoreError, unknown_name
 from pipeline.lake.catalog import Lake
 from pipeline.lake.export_ddl import create_table
 from pipeline.lake.export_files import DEFAULT, PartitionedFiles, Written
 from pipeline.lake.export_place import Place
 from pipeline.lake.patience import patiently
+from pipeline.lake.refusal import lost_file, refusal
 
 ON_WISH = ("tag_changes", "thumbnails")
 """Views that are exported only where they are named: one follows from the past, the other's pictures weigh more than
@@ -72,7 +73,7 @@ def export(
     grace: how long an export that this one takes the place of stays. scratch: an empty folder for files on their way.
     Returns folder, uri, lake_id, snapshot, snapshot_at, and by view rows, files and bytes.
     Raises UsageError for a place that holds something else, StoreError where it can't be written or the lake's data
-    can't be read. What was written until then is removed.
+    can't be read, LakeError where some are lost. What was written until then is removed.
     """
     place.claim(lake.lake_id)
     folder = place.new_folder()
@@ -102,16 +103,20 @@ def _one_state(lake: Lake, scratch: Path) -> Iterator[None]:
         yield
         con.execute("COMMIT")
     except (duckdb.HTTPException, duckdb.IOException, pa.ArrowException) as error:  # the last while rows stream
-        raise StoreError(f"the lake's data can't be read: {error}") from error
+        raise _unreadable(lake, error) from error
     except OSError as error:
         if error.errno is None:  # Arrow's, for what DuckDB says in the middle of a stream
-            raise StoreError(f"the lake's data can't be read: {error}") from error
+            raise _unreadable(lake, error) from error
         raise StoreError(f"the export can't be written ({error}): make room in '{scratch.parent}'") from error
     except duckdb.Error as error:
         raise LakeError(f"the lake at '{lake.uri}' can't be read: {error}") from error
     finally:
         with suppress(duckdb.Error):
             con.execute("ROLLBACK")
+
+
+def _unreadable(lake: Lake, error: Exception) -> ShotlogError:
+    return refusal(lake.uri, error) if lost_file(error) else StoreError(f"the lake's data can't be read: {error}")
 
 
 def _begin(lake: Lake) -> None:

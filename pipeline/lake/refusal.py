@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-import duckdb
-
 from pipeline.errors import LakeError
 
 _LOST = (
@@ -17,15 +15,19 @@ _LOST = (
 _FULL = re.compile("disk is full|no space left", re.IGNORECASE)
 
 
-def refusal(lake_uri: str, error: duckdb.Error) -> LakeError:
+def lost_file(error: Exception) -> str | None:
+    """The data file that is missing, where that is what it says."""
+    found = next(filter(None, (pattern.search(str(error)) for pattern in _LOST)), None)
+    return found and found["file"]
+
+
+def refusal(lake_uri: str, error: Exception) -> LakeError:
     """The error to raise in its place."""
-    for pattern in _LOST:
-        if found := pattern.search(str(error)):
-            return LakeError(
-                f"the lake at '{lake_uri}' has lost a data file, '{found['file']}': restore it from a backup, or see "
-                f"with `shotlog maintain --repair --dry-run --lake {lake_uri}` what all is lost, and forget it without "
-                "--dry-run"
-            )
+    if file := lost_file(error):
+        return LakeError(
+            f"the lake at '{lake_uri}' has lost a data file, '{file}': restore it from a backup, or see with "
+            f"`shotlog maintain --repair --dry-run --lake {lake_uri}` what all is lost, and forget it without --dry-run"
+        )
     if _FULL.search(str(error)):
         return LakeError(
             f"there is no room left where the lake at '{lake_uri}' or its catalog lies: make some and do it again; "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from pipeline.batch import Batch
@@ -75,7 +75,7 @@ def end_piece(request: dict[str, Any], run_id: str) -> int | None:
 def as_begun(request: dict[str, Any], run_id: str) -> dict[str, Any]:
     """The request, and for what it doesn't name the settings that the backfill was begun with."""
     work = Workplace.of(request)
-    with closing(work.lake()) as lake:
+    with work.lake() as lake:
         return _as_begun(work, lake, request, run_id)
 
 
@@ -112,7 +112,7 @@ def backfill(request: dict[str, Any], watch: Watcher, run_id: str | None = None)
 def cancel(request: dict[str, Any], run_id: str) -> dict[str, Any]:
     """End a backfill for good: waits for the batches that are being looked at, and keeps what they find."""
     work = Workplace.of(request)
-    with closing(work.lake(read_only=False)) as lake:
+    with work.lake(read_only=False) as lake:
         _check_open(lake, run_id)
         writer.record_event(lake, run_id, "cancelled")
         with lake.at_work("backfills", alone=True):
@@ -127,7 +127,7 @@ def _at_hand(request: dict[str, Any], run_id: str | None) -> Iterator[tuple[Work
     work = Workplace.of(request)
     if run_id is None:
         check_request(work)
-    with closing(work.lake(create=run_id is None, read_only=False)) as lake:
+    with work.lake(create=run_id is None, read_only=False) as lake:
         if run_id:
             work = Workplace.of(_as_begun(work, lake, request, run_id))
         yield work, lake

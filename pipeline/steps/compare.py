@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ def compare(request: dict[str, Any], first: str, second: str, html: Path | None 
 
     Raises UsageError for recipes that this lake hasn't, or a page that can't be written there.
     """
-    with closing(Workplace.of(request).lake()) as lake:
+    with Workplace.of(request).lake() as lake:
         ids = [recipes.find(lake.con, named) for named in (first, second)]
         found = comparison.compare(lake.con, *ids)
     if html:

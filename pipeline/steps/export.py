@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ def export(request: dict[str, Any], to: str, views: Sequence[str], watch: Watch)
         raise UsageError(f"'{uri}' is a file: give a folder as --to")
     if _is_inside(uri, work.lake_uri):
         raise UsageError(f"'{uri}' lies inside the lake: give a place of its own as --to")
-    with closing(work.lake()) as lake, scratch_folder() as scratch:
+    with work.lake() as lake, scratch_folder() as scratch:
         chosen = exporting.choose(lake, views)
         grace = timedelta(hours=work.settings.grace_hours)
         return exporting.export(lake, Place(uri, work.store(uri)), chosen, grace=grace, scratch=scratch, watch=watch)

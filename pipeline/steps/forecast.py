@@ -6,9 +6,9 @@ Nothing is written.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def forecast(request: dict[str, Any], watch: Callable[[int], None] | None = None
     work = Workplace.of(request)
     check_sources(work)
     tagger = work.tagger()
-    with scratch_folder() as folder, closing(_reader(work)) as con, bounded(con, folder):
+    with scratch_folder() as folder, _reader(work) as con, bounded(con, folder):
         parts = folder / "listing"
         parts.mkdir()
         write_parts(
@@ -92,9 +92,14 @@ def void(_: object) -> None:
     """For a callback that says nothing."""
 
 
-def _reader(work: Workplace) -> duckdb.DuckDBPyConnection:
-    store = work.store(work.lake_uri)
-    return work.lake().con if is_lake(work.lake_uri, store) else nothing()
+@contextmanager
+def _reader(work: Workplace) -> Iterator[duckdb.DuckDBPyConnection]:
+    if is_lake(work.lake_uri, work.store(work.lake_uri)):
+        with work.lake() as lake:
+            yield lake.con
+    else:
+        with nothing() as con:
+            yield con
 
 
 def foresee(con: duckdb.DuckDBPyConnection, work: Workplace, tagger: Tagger, most_probes: int) -> Forecast:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from contextlib import closing
 from typing import Any
 
 import pyarrow as pa
@@ -28,7 +27,7 @@ def forget(request: dict[str, Any], named: Sequence[str]) -> dict[str, Any]:
     """
     work = Workplace.of(request)
     with (
-        closing(work.lake(read_only=False)) as lake,
+        work.lake(read_only=False) as lake,
         lake.at_work(alone=True),
         lake.at_work("backfills", alone=True),
         lake.at_work("planners", alone=True),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +16,7 @@ def maintain(request: dict[str, Any], watch: Watch) -> dict[str, int]:
     """Do all upkeep that is due; with `dry_run` only say how much it is. Counts: see lake.maintenance.maintain."""
     work = Workplace.of(request)
     settings = work.settings
-    with closing(work.lake(read_only=False)) as lake:
+    with work.lake(read_only=False) as lake:
         return maintenance.maintain(
             lake,
             retention=Retention(
@@ -36,7 +35,7 @@ def repair(request: dict[str, Any]) -> dict[str, Any]:
     dry_run None: nobody has looked).
     """
     work = Workplace.of(request)
-    with closing(work.lake(read_only=False)) as lake:
+    with work.lake(read_only=False) as lake:
         dry_run = work.settings.dry_run
         lost, taggings = (repairing.lost_files(lake), None) if dry_run else repairing.repair(lake)
     return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import Any
 
 from pipeline.lake import recipes
@@ -11,7 +10,7 @@ from pipeline.steps.workplace import Workplace
 
 def list_recipes(request: dict[str, Any]) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Column names and rows, first used first."""
-    with closing(Workplace.of(request).lake()) as lake:
+    with Workplace.of(request).lake() as lake:
         found = recipes.known(lake.con)
     names = list(found[0]) if found else ["recipe_id", "name", "current", "tagger", "media", "shown"]
     return names, [tuple(one.values()) for one in found]
@@ -19,7 +18,7 @@ def list_recipes(request: dict[str, Any]) -> tuple[list[str], list[tuple[Any, ..
 
 def name_recipe(request: dict[str, Any], recipe: str, name: str) -> str:
     """Returns the recipe's id. Raises UsageError for a recipe that this lake hasn't, or that isn't only one."""
-    with closing(Workplace.of(request).lake(read_only=False)) as lake:
+    with Workplace.of(request).lake(read_only=False) as lake:
         recipe_id = recipes.find(lake.con, recipe)
         lake.transaction(lambda con: recipes.name(con, recipe_id, name))
         return recipe_id
@@ -27,7 +26,7 @@ def name_recipe(request: dict[str, Any], recipe: str, name: str) -> str:
 
 def use_recipe(request: dict[str, Any], recipe: str) -> str | None:
     """Let the views prefer this recipe, or with `none` the latest look. Returns its id. Raises as `name_recipe`."""
-    with closing(Workplace.of(request).lake(read_only=False)) as lake, lake.at_work(alone=True):
+    with Workplace.of(request).lake(read_only=False) as lake, lake.at_work(alone=True):
         recipe_id = None if recipe == recipes.NONE else recipes.find(lake.con, recipe)
         with lake.on_all_cores():
             lake.transaction(lambda con: recipes.choose(con, recipe_id))

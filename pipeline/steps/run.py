@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import Any, Protocol
 
 from pipeline.batch import Batch
@@ -49,7 +49,7 @@ def tag(request: dict[str, Any], watch: Watcher) -> dict[str, Any]:
     tagger = work.tagger()
     lake = work.lake(create=True, read_only=False)
     run_id = make_run_id(None)
-    with closing(lake), lake.at_work(alone=True, waiting=watch.waiting), work.decoders() as decoders:
+    with lake, lake.at_work(alone=True, waiting=watch.waiting), work.decoders() as decoders:
         begin_run(work, lake, run_id)
         try:
             with interruptible():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.steps.query import connect
+from pipeline.steps.workplace import Workplace
 
 _SHORT = (
     "run_id, concat(state, ', until ' || strftime(eta, '%m-%d %H:%M')) AS state, "
@@ -17,5 +17,6 @@ _SHORT = (
 
 def list_runs(request: dict[str, Any], *, short: bool) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Column names and rows of the view `runs`, newest first; `short`: what fits a terminal."""
-    answer = connect(request).execute(f"SELECT {_SHORT if short else '*'} FROM runs ORDER BY started_at DESC")
-    return [column[0] for column in answer.description or ()], answer.fetchall()
+    with Workplace.of(request).lake() as lake:
+        answer = lake.con.execute(f"SELECT {_SHORT if short else '*'} FROM runs ORDER BY started_at DESC")
+        return [column[0] for column in answer.description or ()], answer.fetchall()

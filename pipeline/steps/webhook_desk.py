@@ -46,9 +46,9 @@ LIMIT 1
 
 def list_deliveries(request: dict[str, Any]) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Column names and one row a message, the latest first: whether it has arrived, how often it was tried."""
-    lake = Workplace.of(request).lake()
-    found = lake.con.execute(_LIST, [webhooks.MOST_ATTEMPTS])
-    return [column[0] for column in found.description or ()], found.fetchall()
+    with Workplace.of(request).lake() as lake:
+        found = lake.con.execute(_LIST, [webhooks.MOST_ATTEMPTS])
+        return [column[0] for column in found.description or ()], found.fetchall()
 
 
 def retry(request: dict[str, Any], run_id: str) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import json
 import multiprocessing
+import re
+import shutil
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
@@ -97,6 +99,37 @@ def test_the_command_reports_each_step_and_a_dry_run_does_nothing(tmp_path):
         *("step", "taggings", "thumbnails", "flushed", "merged"),
         *("rewritten", "expired", "removed", "removed"),
     ]
+
+
+VERBS = {
+    "plan": ("taggings", ["plan", "in"]),
+    "runs": ("runs", ["runs"]),
+    "recipes": ("recipes", ["recipes", "list"]),
+    "compare": ("timestamps", ["compare", "shown", "newest"]),
+    "forget": ("taggings", ["forget", "a.mp4", "--yes"]),
+    "export": ("tags", ["export", "--to", "out"]),
+}
+
+
+@pytest.fixture(scope="module")
+def looked_at(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lost")
+    fill(folder / "in", "still.webp")
+    tag(folder / "lake", folder / "in", tagger="builtin")
+    return folder
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_names_the_data_file_that_is_lost_and_offers_to_forget_it(verb, looked_at, tmp_path):
+    table, command = VERBS[verb]
+    shutil.copytree(looked_at, tmp_path, dirs_exist_ok=True)
+    for file in (tmp_path / "lake" / "data" / "log" / table).iterdir():
+        file.unlink()
+    done = shotlog(*command, "--lake", "lake", cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    said = " ".join(done.stderr.split())
+    assert re.search(rf"has lost a data file, '\S*lake/data/log/{table}/\S+\.parquet': restore it", said), said
+    assert "`shotlog maintain --repair --dry-run --lake " in said
 
 
 def test_a_lake_that_isnt_there_is_said_so(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import StoreError, UsageError
+from pipeline.errors import LakeError, UsageError
 from pipeline.lake import export_files, writer
 from pipeline.lake.export import ON_WISH, choose, export
 from pipeline.lake.export_place import Place
@@ -247,11 +247,11 @@ def test_a_place_that_is_something_else_is_left_as_it_is(reader, run, place):
 
 
 @of_one_kind
-def test_a_data_file_that_is_gone_is_named(lake, reader, run, place):
+def test_a_data_file_that_is_gone_is_named_and_a_repair_offered(lake, reader, run, place):
     fill(lake)
     first = run(reader, "tags")
     for path in Path(lake.uri, "data", "log", "tags").rglob("*.parquet"):
         path.unlink()
-    with pytest.raises(StoreError, match=r"the lake's data can't be read: .*/data/log/tags/"):
+    with pytest.raises(LakeError, match=r"has lost a data file, '.*/data/log/tags/.*maintain --repair --dry-run"):
         run(reader, "tags")
     assert folders(place) == {first["folder"]}

@@ -47,6 +47,8 @@ class Lake:
     catalog: Catalog
     con: duckdb.DuckDBPyConnection
     """Its own connection: views by their bare names, tables as log.NAME."""
+    is_current: bool = True
+    """Whether it has this shotlog's tables and views. One that is only read may be older."""
 
     def work_uri(self, run_id: str, *parts: str) -> str:
         """Where a run keeps what isn't committed yet."""
@@ -68,7 +70,7 @@ class Lake:
         try:
             return patiently(work)()
         except duckdb.Error as error:
-            raise refusal(self.uri, error) from error
+            raise refusal(self.uri, error, is_current=self.is_current) from error
 
     def _transaction(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         if "://" in self.uri:
@@ -111,7 +113,7 @@ class Lake:
         """Close it. Where DuckDB broke the block off: raises LakeError, which says why and what to do."""
         self.close()
         if isinstance(error, duckdb.Error):
-            raise refusal(self.uri, error) from error
+            raise refusal(self.uri, error, is_current=self.is_current) from error
 
 
 @contextmanager
@@ -150,7 +152,8 @@ def open_lake(uri: str, store: Store, *, catalog: str | None, create: bool = Fal
     con = connect(uri, store, place, read_only=read_only)
     newest = patiently(newest_identity)(con)
     _compare(newest, identity["lake_id"], place)
-    lake = Lake(uri, store, identity["lake_id"], place, con)
+    is_current = not read_only or is_up_to_date(newest)
+    lake = Lake(uri, store, identity["lake_id"], place, con, is_current)
     if not read_only and not is_up_to_date(newest):
         _upgrade(lake)
     return lake

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import duckdb
+
 from pipeline.errors import LakeError
 
 _LOST = (
@@ -21,8 +23,23 @@ def lost_file(error: Exception) -> str | None:
     return found and found["file"]
 
 
-def refusal(lake_uri: str, error: Exception) -> LakeError:
-    """The error to raise in its place."""
+def is_lacking(error: BaseException | None) -> bool:
+    """Whether it asks for a table, a view or a column that isn't there."""
+    return isinstance(error, duckdb.CatalogException | duckdb.BinderException)
+
+
+def outdated(lake_uri: str) -> str:
+    """Of a lake that another shotlog last wrote to."""
+    return (
+        f"the lake at '{lake_uri}' was last written to by another version of shotlog, and lacks what this one asks "
+        f"for: `shotlog maintain --lake {lake_uri}` brings it up to date"
+    )
+
+
+def refusal(lake_uri: str, error: Exception, *, is_current: bool = True) -> LakeError:
+    """The error to raise in its place. is_current: whether the lake has this shotlog's tables and views."""
+    if is_lacking(error) and not is_current:
+        return LakeError(outdated(lake_uri))
     if file := lost_file(error):
         return LakeError(
             f"the lake at '{lake_uri}' has lost a data file, '{file}': restore it from a backup, or see with "

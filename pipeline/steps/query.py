@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from pipeline.errors import UsageError, unknown_name
-from pipeline.lake.refusal import refusal
+from pipeline.lake.refusal import is_lacking, outdated, refusal
 from pipeline.steps.workplace import Workplace
 
 
@@ -32,7 +32,8 @@ def sql(request: dict[str, Any], query: str) -> tuple[list[str], list[tuple[Any,
     except (duckdb.HTTPException, duckdb.IOException) as error:
         raise refusal(lake.uri, error) from error
     except duckdb.Error as error:
-        raise UsageError(f"the query can't be run: {error}") from error
+        perhaps = f"\nPerhaps {outdated(lake.uri)}" if is_lacking(error) and not lake.is_current else ""
+        raise UsageError(f"the query can't be run: {error}{perhaps}") from error
 
 
 def _interruptibly(con: duckdb.DuckDBPyConnection, text: str) -> tuple[list[str], list[tuple[Any, ...]]]:

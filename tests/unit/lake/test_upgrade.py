@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import LakeError
+from pipeline.errors import LakeError, ShotlogError
 from pipeline.lake import writer
 from pipeline.lake.catalog import open_lake
 from pipeline.lake.connection import connect
@@ -19,6 +19,12 @@ from pipeline.lake.sqlite import SqliteCatalog
 from pipeline.lake.tables import FORMAT, TABLES
 from pipeline.lake.upgrade import columns
 from pipeline.lake.views import views
+from pipeline.steps.compare import compare
+from pipeline.steps.forecast import forecast
+from pipeline.steps.maintain import maintain
+from pipeline.steps.query import sql
+from pipeline.steps.recipes import list_recipes
+from pipeline.steps.runs import list_runs
 from pipeline.store import open_store
 from tests.unit.lake.made import SAID, TRACKS, media, reused, tagging
 
@@ -58,6 +64,26 @@ def test_an_older_lake_is_read_as_it_is_and_not_touched(folder):
     assert load_cost(lake, "builtin", None) is None
     assert rows(lake, IDENTITIES) == [(1,)]
     assert "reused_from_s" not in columns(lake.con)["tags"]
+
+
+READING = {
+    "plan": lambda asked, folder: forecast({**asked, "sources": str(folder), "tagger": "null"}),
+    "runs": lambda asked, _: list_runs(asked, short=True),
+    "recipes": lambda asked, _: list_recipes(asked),
+    "compare": lambda asked, _: compare(asked, "shown", "newest"),
+    "sql": lambda asked, _: sql(asked, "SELECT count(*) FROM log.hidden"),
+}
+
+
+@pytest.mark.parametrize("verb", READING)
+def test_who_asks_an_older_lake_for_what_it_lacks_is_told_how_to_bring_it_up_to_date(verb, folder, tmp_path):
+    (tmp_path / "in").mkdir()
+    told = rf"another version of shotlog, and lacks .*: `shotlog maintain --lake {folder}` brings it up to date"
+    with pytest.raises(ShotlogError, match=told):
+        READING[verb]({"lake": str(folder)}, tmp_path / "in")
+    assert sql({"lake": str(folder)}, "SELECT count(*) FROM media")[1] == [(2,)], "what it has can be asked for"
+    maintain({"lake": str(folder)}, lambda _: None)
+    assert sql({"lake": str(folder)}, "SELECT count(*) FROM log.hidden")[1] == [(0,)]
 
 
 def test_an_older_lake_keeps_its_rows_and_takes_new_ones_beside_them(folder):

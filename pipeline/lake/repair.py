@@ -134,7 +134,7 @@ WHERE status IN ('ok', 'partial')
     AND tagging_id NOT IN (SELECT tagging_id FROM log.{table})
 """
 
-# Without a sighting nobody would notice that a media object is gone.
+# Without a sighting nobody would notice that a media object is gone. What was only sent to `serve` was never listed.
 _SIGHTINGS = """
 INSERT INTO log.sightings BY NAME
 SELECT
@@ -142,6 +142,6 @@ SELECT
     'new' AS state, max(tagged_at) AS seen_at
 FROM log.taggings
 ANTI JOIN log.sightings USING (media_id)
-WHERE run_id IN (SELECT run_id FROM log.runs WHERE kind = 'tag')
+WHERE run_id IN (SELECT run_id FROM log.runs WHERE kind <> 'serve')
 GROUP BY media_id
 """

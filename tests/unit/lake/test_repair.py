@@ -17,7 +17,8 @@ TABLES = ("taggings", "timestamps", "thumbnails", "sightings", "hidden")
 
 def commit(lake, *names, run_id="run-1"):
     batch = "-".join(names)
-    writer.commit_batch(lake, run_id, batch, [tagging(media(name), batch_id=batch) for name in names])
+    looks = [tagging(media(name), run_id=run_id, batch_id=batch) for name in names]
+    writer.commit_batch(lake, run_id, batch, looks)
 
 
 def lose(lake, table):
@@ -56,6 +57,20 @@ def test_what_a_lost_file_held_is_forgotten_and_nothing_else(table, lake):
     commit(lake, "a.mp4", run_id="run-3")
     upkeep(lake)
     assert len(rows(lake, "FROM media")) == 3
+
+
+def test_what_was_listed_by_a_run_of_whatever_kind_is_seen_again_so_that_it_can_be_gone(lake):
+    for kind in ("tag", "backfill", "job", "serve"):
+        lake.transaction(lambda con, kind=kind: writer.insert(con, {"runs": [{"run_id": kind, "kind": kind}]}))
+        commit(lake, f"{kind}.mp4", run_id=kind)
+    see(lake, "backfill.mp4", "new", rows(lake, "SELECT now()")[0][0])
+    lose(lake, "sightings")
+    repair.repair(lake)
+    assert rows(lake, "SELECT parse_filename(uri), state FROM log.sightings ORDER BY ALL") == [
+        ("backfill.mp4", "new"),
+        ("job.mp4", "new"),
+        ("tag.mp4", "new"),
+    ]
 
 
 def test_a_whole_lake_has_nothing_to_repair(lake):

@@ -101,10 +101,12 @@ def backfill(request: dict[str, Any], watch: Watcher, run_id: str | None = None)
                 _look_at_pieces(work, lake, run_id, watch)
         except KeyboardInterrupt:
             end_run(lake, run_id, interrupted=True)
+            freeze(work, lake, run_id)
             raise
         except Exception as error:
             with suppress(Exception):  # what stopped the run may also hinder this, and matters more
                 end_run(lake, run_id, error=error)
+                freeze(work, lake, run_id)
             raise
         return run_summary(lake, run_id)
 
@@ -118,6 +120,7 @@ def cancel(request: dict[str, Any], run_id: str) -> dict[str, Any]:
         with lake.at_work("backfills", alone=True):
             commit_finished(lake, run_id)
             clear_work(lake, run_id)
+        freeze(work, lake, run_id)
         return run_summary(lake, run_id)
 
 

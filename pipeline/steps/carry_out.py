@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from pipeline.steps.job_history import committed, history, so_far
 from pipeline.steps.leftovers import clear_work, commit_finished
 from pipeline.steps.listing import begin_run, write_listing
 from pipeline.steps.plan import plan, plans_of, read_batch
-from pipeline.steps.publish import end_run
+from pipeline.steps.publish import end_run, freeze
 from pipeline.steps.refusals import Refusals
 from pipeline.steps.service import Service
 from pipeline.steps.spool import Asked, Spool
@@ -100,6 +100,14 @@ class Carrier:
                 self._spool.take_back_start(job.job_id)
                 return None
             return self._end(job, lake, trouble)
+
+    def publish(self, job_ids: Sequence[str]) -> None:
+        """Let who reads the frozen catalog see what these jobs found, where that is wished. The answers are given by
+        now, so nobody waits for it; where it can't be done, the next job's end makes up for it."""
+        try:
+            freeze(self._service.work, self._service.lake(), *job_ids)
+        except Exception as error:
+            _log.error("no frozen catalog could be published: %s", error)
 
     def _trouble(self, job: Job, lake: Lake) -> Exception | None:
         """Do it; what it was broken by."""

@@ -60,6 +60,8 @@ class Jobs:
         at_once = FOLLOWED if self._carrier.airflow else service.settings.workers
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="job")
         self._sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
+        self._unpublished: list[str] = []
+        self._publisher = ThreadPoolExecutor(1, thread_name_prefix="publisher")
         self._clerk = ThreadPoolExecutor(1, thread_name_prefix="clerk")  # has a connection to the lake of its own
 
     def __enter__(self) -> Self:
@@ -71,6 +73,7 @@ class Jobs:
         self._over.set()
         self.stop()
         self._pool.shutdown(cancel_futures=True)
+        self._publisher.shutdown()
         self._clerk.shutdown()
         self._carrier.close()
 
@@ -223,6 +226,17 @@ class Jobs:
             self._deliveries.put(job.job_id, job.asked.webhook, own, lambda: self._let_go(job))
         else:
             self._let_go(job)
+        if job.asked.store and not self._carrier.airflow:  # else Airflow's last task does it
+            with self._lock:
+                self._unpublished.append(job.job_id)
+            self._publisher.submit(self._publish)
+
+    def _publish(self) -> None:
+        """Once for all that have ended meanwhile."""
+        with self._lock:
+            job_ids, self._unpublished = self._unpublished, []
+        if job_ids:
+            self._carrier.publish(job_ids)
 
     def _let_go(self, job: Job) -> None:
         """Nobody waits for it any more; but what the lake doesn't keep stays for who asks."""

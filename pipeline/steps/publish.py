@@ -68,17 +68,20 @@ def end_run(
     return run_summary(lake, run_id)
 
 
-def freeze(work: Workplace, lake: Lake, run_id: str) -> None:
-    """Publish a frozen catalog where that is wished and the run has changed what the views show."""
+def freeze(work: Workplace, lake: Lake, *run_ids: str) -> None:
+    """Publish a frozen catalog where that is wished and these runs have changed what the views show; named none, who
+    calls has."""
     wished = work.settings.freeze
     if wished == "on" or (wished == "auto" and "://" in lake.uri):
-        changed = lake.read(lambda con: con.execute(_CHANGED, [run_id]).fetchone())
-        if changed and changed[0]:
+        changed = lake.read(lambda con: con.execute(_CHANGED, [run_ids]).fetchone())
+        if not run_ids or (changed and changed[0]):
             publish(lake)
 
 
 _CHANGED = """
-SELECT (SELECT count(*) FROM log.batches WHERE run_id = $1) + (SELECT count(*) FROM log.sightings WHERE run_id = $1)
+SELECT
+    (SELECT count(*) FROM log.batches WHERE list_contains($1::VARCHAR[], run_id))
+    + (SELECT count(*) FROM log.sightings WHERE list_contains($1::VARCHAR[], run_id))
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.lake import recipes
+from pipeline.steps.publish import freeze
 from pipeline.steps.workplace import Workplace
 
 
@@ -26,8 +27,10 @@ def name_recipe(request: dict[str, Any], recipe: str, name: str) -> str:
 
 def use_recipe(request: dict[str, Any], recipe: str) -> str | None:
     """Let the views prefer this recipe, or with `none` the latest look. Returns its id. Raises as `name_recipe`."""
-    with Workplace.of(request).lake(read_only=False) as lake, lake.at_work(alone=True):
+    work = Workplace.of(request)
+    with work.lake(read_only=False) as lake, lake.at_work(alone=True):
         recipe_id = None if recipe == recipes.NONE else recipes.find(lake.con, recipe)
         with lake.on_all_cores():
             lake.transaction(lambda con: recipes.choose(con, recipe_id))
+        freeze(work, lake)
         return recipe_id

@@ -65,10 +65,12 @@ def tag(request: dict[str, Any], watch: Watcher) -> dict[str, Any]:
         except KeyboardInterrupt:
             commit_finished(lake, run_id)
             end_run(lake, run_id, interrupted=True)
+            freeze(work, lake, run_id)
             raise
         except Exception as error:
             with suppress(Exception):  # what stopped the run may also hinder this, and matters more
                 end_run(lake, run_id, error=error)
+                freeze(work, lake, run_id)
             raise
         summary = end_run(lake, run_id)
         freeze(work, lake, run_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,14 +16,14 @@ _SUPERSEDED = """
 SELECT tagging_id
 FROM log.hidden
 JOIN log.taggings USING (tagging_id, media_id)
-WHERE reason = 'superseded' AND hidden_at < $before AND tagging_id NOT IN (
+WHERE reason = 'superseded' AND hidden_at < $superseded AND tagging_id NOT IN (
     SELECT arg_max(tagging_id, (tagged_at, tagging_id)) FROM log.taggings GROUP BY media_id
 )
 UNION
 -- a failure that a later look at the same object has taken the place of
 SELECT tagging_id
 FROM log.taggings
-WHERE status IN ('failed', 'skipped') AND tagged_at < $before AND tagging_id NOT IN (
+WHERE status IN ('failed', 'skipped') AND tagged_at < $superseded AND tagging_id NOT IN (
     SELECT arg_max(tagging_id, (tagged_at, tagging_id)) FROM log.taggings GROUP BY media_id
 )
 """
@@ -36,9 +35,11 @@ WHERE media_id IN (
     SELECT media_id
     FROM log.sightings
     GROUP BY media_id
-    HAVING arg_max(state, seen_at) = 'gone' AND max(seen_at) < $before
+    HAVING arg_max(state, seen_at) = 'gone' AND max(seen_at) < $gone
 )
 """
+
+_EXPIRED = f"CREATE OR REPLACE TEMP TABLE expired AS {_SUPERSEDED} UNION {_GONE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +53,19 @@ class Retention:
 
 def apply(con: duckdb.DuckDBPyConnection, retention: Retention, *, dry_run: bool) -> dict[str, int]:
     """Delete, or with dry_run count, inside the caller's transaction. Returns taggings and thumbnails that go."""
-    ids = list(_expired(con, retention))
-    con.execute("CREATE OR REPLACE TEMP TABLE expired AS SELECT unnest($ids::VARCHAR[]) AS tagging_id", {"ids": ids})
+    con.execute(_EXPIRED, {"superseded": retention.superseded, "gone": retention.gone})
+    (taggings,) = con.execute("SELECT count(*) FROM expired").fetchone() or (0,)
     old_pictures = "SELECT tagging_id FROM log.taggings WHERE tagged_at < ?"
     pictures = 0
     if retention.thumbnails:
         count = f"SELECT count(*) FROM log.thumbnails WHERE tagging_id IN ({old_pictures})"
         pictures = (con.execute(count, [retention.thumbnails]).fetchone() or (0,))[0]
     if not dry_run:
-        if ids:
+        if taggings:
             delete(con, "tagging_id IN (FROM expired)")
         if pictures:
             con.execute(f"DELETE FROM log.thumbnails WHERE tagging_id IN ({old_pictures})", [retention.thumbnails])
-    return {"taggings": len(ids), "thumbnails": int(pictures)}
+    return {"taggings": int(taggings), "thumbnails": int(pictures)}
 
 
 def delete(con: duckdb.DuckDBPyConnection, where: str) -> int:
@@ -76,9 +77,3 @@ def delete(con: duckdb.DuckDBPyConnection, where: str) -> int:
             con.execute(f"DELETE FROM log.{name} WHERE {where}")
             rows += int(there[0])
     return rows
-
-
-def _expired(con: duckdb.DuckDBPyConnection, retention: Retention) -> Iterator[str]:
-    for query, before in ((_SUPERSEDED, retention.superseded), (_GONE, retention.gone)):
-        if before:
-            yield from (row[0] for row in con.execute(query, {"before": before}).fetchall())

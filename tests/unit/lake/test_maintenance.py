@@ -46,6 +46,19 @@ def fill(lake, batches=8, run_id="run-1"):
         writer.commit_batch(lake, run_id, f"{number:06}", looks)
 
 
+def test_a_look_that_may_go_for_two_reasons_goes_once(lake):
+    writer.commit_batch(lake, "run-1", "000000", [tagging(status="failed", code="unreadable")])
+    writer.commit_batch(lake, "run-2", "000000", [tagging(), tagging(media("stays.mp4"))])
+    now = datetime.now(UTC) + DAY
+    see(lake, "a.mp4", "gone", datetime.now(UTC))
+    for kept in ({"superseded": now}, {"gone": now}, {"superseded": now, "gone": now}):
+        due = upkeep(lake, dry_run=True, **kept)["taggings"]
+        assert due == (2 if "gone" in kept else 1), kept
+    assert upkeep(lake, dry_run=True)["taggings"] == 0
+    assert upkeep(lake, superseded=now, gone=now)["taggings"] == 2
+    assert rows(lake, "SELECT uri FROM log.taggings") == [(media("stays.mp4").uri,)]
+
+
 def test_small_files_become_one_and_every_row_stays(lake):
     fill(lake)
     before, files = rows(lake, COUNTS), len(parquet(lake))

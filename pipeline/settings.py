@@ -129,10 +129,7 @@ class Settings(BaseSettings):
     )
     retag: bool = Field(False, description="also tag again what was tagged under another recipe (stale)")
     sample: Annotated[float | None, BeforeValidator(_share)] = Field(
-        None,
-        gt=0,
-        le=1,
-        description="with retag or only stale: just this share of what is stale (1%), the same media each time",
+        None, gt=0, le=1, description="with retag or only stale: just this share of it (1%), the same media each time"
     )
     retry_failed: bool = Field(False, description="also try again what failed for a lasting reason")
     only: Names = Field(

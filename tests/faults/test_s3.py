@@ -1,7 +1,9 @@
 """S3 refuses for a while, hangs up, gives half a body or other bytes, forgets who is asking, dies and comes back."""
 
 import random
+import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -14,6 +16,7 @@ from tests.integration.doors import ask, shotlog
 from tests.servers.faulty_s3 import faulty_s3
 
 SMALL = {"SHOTLOG_WORKERS": "1", "SHOTLOG_TAGGER": "null", "SHOTLOG_FREEZE": "off"}
+SLOW_S = 30
 FAULTS = {
     "slow down": ["slow_down"],
     "hangs up": ["reset", "lose_answer"],
@@ -71,6 +74,36 @@ def test_whatever_it_does_the_next_run_completes(seed, s3, proxy, tmp_path, monk
             shown = "SELECT parse_filename(uri) FROM media ORDER BY uri"
             assert [name for (name,) in ask(place.lake, shown)] == sorted(good), what
     place.check_whole(good, ["text.mov"])
+
+
+@pytest.mark.seeds(1, 7)
+def test_thirty_seconds_of_slow_down_whenever_they_begin(seed, s3, tmp_path, monkeypatch):
+    """By the clock on the wall: three archives at the same time, one meets them at once and two in the midst of it."""
+    chance = random.Random(seed)
+    lead_there(monkeypatch, s3.env)
+    moments = [0, chance.randint(1, 15), chance.randint(16, 60)]
+    places = [Place(s3, tmp_path / str(after)) for after in moments]
+    for place in places:
+        place.folder.mkdir()
+        place.put("first.png", "text.mov")
+        place.tag()
+        place.put("later.png", "film.mp4")
+    with ThreadPoolExecutor(len(places)) as at_once:
+        list(at_once.map(tag_while_slow, places, moments))
+    for place in places:
+        place.check_whole(["first.png", "later.png", "film.mp4"], ["text.mov"])
+
+
+def tag_while_slow(place, after):
+    """Runs follow each other while S3 refuses everything, once so many requests have come, and one comes after that."""
+    with faulty_s3(place.s3) as proxy, read_throughout(place.lake, place.catalog):
+        still_slow = proxy.slow_down_for(SLOW_S, after=after)
+        while still_slow():
+            done = tag_through(proxy, place, place.folder)
+            if done.returncode:
+                assert re.search("S3 answered (SlowDown|503) for .*: try again", done.stderr), done.stderr
+        assert proxy.met["slow_down"]
+        assert tag_through(proxy, place, place.folder).returncode == 0
 
 
 def test_other_bytes_never_pass_for_the_object(s3, proxy, tmp_path, monkeypatch):

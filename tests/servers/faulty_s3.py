@@ -7,10 +7,12 @@ killed and started again on another port: whoever asks meanwhile finds the conne
 from __future__ import annotations
 
 import http.client
+import math
 import random
 import socket
 import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -191,6 +193,24 @@ class FaultyS3(ThreadingHTTPServer):
                 return chance.choice(faults)
 
         self.choose = choose
+
+    def slow_down_for(self, seconds: float, *, after: int) -> Callable[[], bool]:
+        """Answer SlowDown to every request once `after` have come, for so long by the clock on the wall.
+
+        Returns what says whether that is still to come or goes on.
+        """
+        come, until = 0, math.inf
+
+        def choose(_method: str, _path: str) -> str | None:
+            nonlocal come, until
+            with self._lock:
+                come += 1
+                if come == after + 1:
+                    until = time.monotonic() + seconds
+                return "slow_down" if come > after and time.monotonic() < until else None
+
+        self.choose = choose
+        return lambda: time.monotonic() < until
 
     def go_right(self) -> None:
         self.choose = lambda _method, _path: None

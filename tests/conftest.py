@@ -52,8 +52,8 @@ def held_server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="session")
-def postgres_of_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    with postgres_server(tmp_path_factory.mktemp("postgres")) as server:
+def postgres_of_session() -> Iterator[Postgres]:
+    with postgres_server() as server:
         yield server
 
 

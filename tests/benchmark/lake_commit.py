@@ -34,7 +34,7 @@ def _figure(folder: Path, kind: str) -> Figure:
     uri = str(folder / f"lake-{kind}")
     times = []
     with (
-        _catalog(folder, kind) as catalog,
+        _catalog(kind) as catalog,
         closing(open_lake(uri, open_store(uri), catalog=catalog, create=True, read_only=False)) as lake,
     ):
         for number in range(WARM + ROUNDS):
@@ -55,13 +55,12 @@ def _figure(folder: Path, kind: str) -> Figure:
 
 
 @contextmanager
-def _catalog(folder: Path, kind: str) -> Iterator[str | None]:
+def _catalog(kind: str) -> Iterator[str | None]:
     """SHOTLOG_CATALOG."""
     if kind == "SQLite":
         yield None
         return
-    (folder / "postgres").mkdir()
-    with postgres_server(folder / "postgres") as server:
+    with postgres_server() as server:
         yield server.url
 
 

@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import random
 import re
 import threading
 import time
@@ -20,7 +19,7 @@ from pipeline.lake.catalog import open_lake
 from pipeline.lake.tables import FORMAT
 from pipeline.store import open_store
 from tests.integration.doors import fill, shotlog, upload
-from tests.servers.postgres import PASSWORD, postgres_server
+from tests.servers.postgres import PASSWORD
 from tests.unit.lake.made import media, tagging
 
 NULL = ["--tagger", "null", "--format", "json"]
@@ -115,33 +114,6 @@ def test_four_workers_commit_at_once_while_a_reader_sees_only_whole_batches(post
     with closing(opened(lake, postgres.url)) as after:
         assert after.con.execute(ONCE).fetchone() == (WORKERS * BATCHES * MEDIA + 1,) * 2
         assert after.con.execute("SELECT count(*) FROM log.batches").fetchone() == (WORKERS * BATCHES,)
-
-
-@pytest.mark.seeds(3, 20)
-def test_a_server_killed_and_started_while_batches_are_committed_loses_and_doubles_nothing(seed, tmp_path):
-    chance, lake = random.Random(seed), str(tmp_path / "lake")
-    (tmp_path / "postgres").mkdir()
-    with postgres_server(tmp_path / "postgres") as server:
-        with closing(opened(lake, server.url, create=True, read_only=False)) as mine:
-
-            def restart():
-                for _ in range(2):
-                    time.sleep(chance.uniform(0.05, 0.6))
-                    server.kill()
-                    time.sleep(chance.uniform(0, 0.3))
-                    server.start()
-
-            restarting = threading.Thread(target=restart)
-            restarting.start()
-            batch = 0
-            while restarting.is_alive() or batch < BATCHES:
-                look = tagging(media(f"{batch}.mp4"), batch_id=f"{batch:06}")
-                writer.commit_batch(mine, "run-1", look.batch_id, [look])
-                batch += 1
-            restarting.join()
-            assert mine.con.execute(ONCE).fetchone() == (batch, batch)
-            assert mine.con.execute("SELECT count(*) FROM log.batches").fetchone() == (batch,)
-            assert [mine.con.execute(query).fetchone() for query in (HALF, ORPHANS)] == [(0,), (0,)]
 
 
 def hold(lake, url, alone, ready, over):

@@ -1,9 +1,14 @@
-"""A real Postgres server in a folder of the tests' own, on a socket there; it can be killed and started again."""
+"""A real Postgres server in a folder of its own, on a socket there; it can be killed and started again.
+
+Not in one of pytest's: Postgres may run as another user, and every pytest that starts takes those folders away from
+others.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,9 +55,10 @@ class Postgres:
 
 
 @contextmanager
-def postgres_server(folder: Path) -> Iterator[Postgres]:
-    server = Postgres(folder)
-    try:
-        yield server
-    finally:
-        server.close()
+def postgres_server() -> Iterator[Postgres]:
+    with tempfile.TemporaryDirectory(prefix="shotlog-postgres-") as folder:
+        server = Postgres(Path(folder) / "data")
+        try:
+            yield server
+        finally:
+            server.close()

@@ -65,22 +65,25 @@ def check_everything_once(lake):
 @pytest.mark.seeds(3, 30)
 def test_a_run_killed_at_random_moments_ends_with_every_media_object_once(seed, archive, tmp_path, s3, monkeypatch):
     chance = random.Random(seed)
-    lake = str(tmp_path / "lake")
+    lake, catalog = str(tmp_path / "lake"), None
     if seed % 2:
         s3.client().create_bucket(Bucket=f"killed-{seed}")
-        lake = f"s3://killed-{seed}/lake"
-        for name, value in {**s3.env, "SHOTLOG_CATALOG": str(tmp_path / "catalog.sqlite")}.items():
+        lake, catalog = f"s3://killed-{seed}/lake", str(tmp_path / "catalog.sqlite")
+        for name, value in {**s3.env, "SHOTLOG_CATALOG": catalog}.items():
             monkeypatch.setenv(name, value)
     command = [str(Path(sys.executable).with_name("shotlog")), "tag", str(archive), "--lake", lake, "--tagger", "null"]
-    for _ in range(chance.randint(2, 5)):
-        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as run:
-            try:
-                run.wait(chance.uniform(0.3, 4))
-            except subprocess.TimeoutExpired:
-                run.kill()
-    last = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    with read_throughout(lake, catalog, may_meet="there is no lake at"):
+        for _ in range(chance.randint(2, 5)):
+            with subprocess.Popen(command, stderr=subprocess.DEVNULL) as run:
+                try:
+                    run.wait(chance.uniform(0.3, 4))
+                except subprocess.TimeoutExpired:
+                    run.kill()
+        last = subprocess.run(command, stderr=subprocess.PIPE, text=True)
     assert last.returncode == 0, last.stderr
     check_everything_once(lake)
+    bad, cut = (set(map(str, archive.glob(f"*-{name}"))) for name in ("text.mp4", "truncated.mp4"))
+    check_whole(lake, set(map(str, archive.iterdir())) - bad, bad | cut, catalog=catalog)
 
 
 def test_a_tag_task_killed_midway_and_retried_adds_each_media_object_once(archive, tmp_path):

@@ -120,6 +120,18 @@ def check_whole(lake: Any, good: set[str], failed: set[str] = frozenset(), *, ca
         assert stored(mine) - named(mine, "ducklake_files_scheduled_for_deletion") == needed(mine)
 
 
+def check_frozen(lake: Any, catalog: str, *, elsewhere: str) -> None:
+    """Once a run has completed: who doesn't have the catalog sees by the newest frozen one what the lake shows.
+
+    elsewhere: where a catalog would lie on another machine.
+    """
+    with closing(opened(lake, catalog)) as mine, closing(opened(lake, elsewhere)) as theirs:
+        assert theirs.catalog.kind == "frozen"
+        for view in ("media", "failures", "timestamps"):
+            shown = f"SELECT * FROM {view} ORDER BY ALL"
+            assert theirs.con.execute(shown).fetchall() == mine.con.execute(shown).fetchall(), view
+
+
 def everything(lake: Lake) -> list[tuple[Any, ...]]:
     """How many rows each table of media has, and a hash of the rows."""
     return [

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from demo.services import S3
-from tests.faults.invariants import check_whole
+from tests.faults.invariants import check_frozen, check_whole
 from tests.integration.doors import tag
 from tests.media import media
 
@@ -40,10 +40,12 @@ def fill(folder: Path, *names: str) -> Path:
 
 @dataclass
 class Place:
-    """A bucket whose prefix `in/` is the archive and `lake/` the lake. catalog: its SQLite file."""
+    """A bucket whose prefix `in/` is the archive and `lake/` the lake. catalog: its SQLite file. freeze: whether runs
+    freeze it, too."""
 
     s3: S3
     folder: Path
+    freeze: str = "off"
     bucket: str = field(default_factory=lambda: f"faults-{next(_numbers)}")
 
     def __post_init__(self) -> None:
@@ -62,8 +64,11 @@ class Place:
 
     def tag(self, **settings: Any) -> dict[str, Any]:
         """A whole run in this process."""
-        return tag(self.lake, self.source, catalog=self.catalog, freeze="off", **settings)
+        return tag(self.lake, self.source, catalog=self.catalog, freeze=self.freeze, **settings)
 
     def check_whole(self, good: Iterable[str], failed: Iterable[str] = ()) -> None:
         uris = [{self.source + name for name in names} for names in (good, failed)]
         check_whole(self.lake, *uris, catalog=self.catalog)
+
+    def check_frozen(self) -> None:
+        check_frozen(self.lake, self.catalog, elsewhere=str(self.folder / "elsewhere.sqlite"))

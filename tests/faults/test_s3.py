@@ -15,7 +15,7 @@ from tests.faults.places import Place
 from tests.integration.doors import ask, shotlog
 from tests.servers.faulty_s3 import faulty_s3
 
-SMALL = {"SHOTLOG_WORKERS": "1", "SHOTLOG_TAGGER": "null", "SHOTLOG_FREEZE": "off"}
+SMALL = {"SHOTLOG_WORKERS": "1", "SHOTLOG_TAGGER": "null"}
 SLOW_S = 30
 FAULTS = {
     "slow down": ["slow_down"],
@@ -34,7 +34,8 @@ def lead_there(monkeypatch, env):
 def tag_through(proxy, place, cwd):
     """The command, whatever comes of it: a sentence and no traceback where it can't go on."""
     command = ["tag", place.source, "--lake", place.lake]
-    done = shotlog(*command, cwd=cwd, SHOTLOG_CATALOG=place.catalog, **SMALL, **proxy.env)
+    settings = {**SMALL, "SHOTLOG_CATALOG": place.catalog, "SHOTLOG_FREEZE": place.freeze}
+    done = shotlog(*command, cwd=cwd, **settings, **proxy.env)
     assert done.returncode in (0, 3), done.stderr
     return done
 
@@ -55,7 +56,7 @@ def go_wrong(proxy, what, chance):
 @pytest.mark.seeds(3, 15)
 def test_whatever_it_does_the_next_run_completes(seed, s3, proxy, tmp_path, monkeypatch):
     chance = random.Random(seed)
-    place = Place(s3, tmp_path)
+    place = Place(s3, tmp_path, freeze=("on", "off")[seed % 2])
     lead_there(monkeypatch, place.env)
     place.put("first.png", "text.mov")
     place.tag()
@@ -73,6 +74,8 @@ def test_whatever_it_does_the_next_run_completes(seed, s3, proxy, tmp_path, monk
             assert place.tag()["state"] == "finished", what
             shown = "SELECT parse_filename(uri) FROM media ORDER BY uri"
             assert [name for (name,) in ask(place.lake, shown)] == sorted(good), what
+            if place.freeze == "on":
+                place.check_frozen()
     place.check_whole(good, ["text.mov"])
 
 

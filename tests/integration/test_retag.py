@@ -8,12 +8,14 @@ import pytest
 
 from pipeline.lake import writer
 from pipeline.lake.catalog import open_lake
+from pipeline.lake.views import views
 from pipeline.model import FrameTags, Label
 from pipeline.store import open_store
-from tests.integration.doors import ask, fill, shotlog, tag
+from tests.integration.doors import ask, fill, rows, shotlog, tag
 from tests.unit.lake.made import OTHER_RECIPE, RECIPE, media, tagging
 
 FILMS = ("cfr.mp4", "vfr.mkv", "hevc.mp4")
+VIEWS = [name for name in views() if name != "runs"]
 SHOWN = "SELECT recipe_id, count(*) FROM media GROUP BY ALL ORDER BY ALL"
 
 
@@ -50,6 +52,30 @@ def test_a_sample_stands_beside_what_is_there_and_the_whole_follows(tmp_path):
     assert ask(lake, "FROM media ORDER BY uri") == before
     use(lake, "none")
     assert ask(lake, SHOWN) == [(new, 60)]
+
+
+def test_going_to_another_recipe_and_back_shows_what_was_shown_and_looks_at_nothing(tmp_path):
+    archive = fill(tmp_path / "in", *FILMS, "still.webp", "copy.mp4=cfr.mp4", "text.mp4", "truncated.mp4")
+    lake = tmp_path / "lake"
+    tag(lake, archive)
+    tag(lake, archive, max_frames=1, retag=True)
+    fill(archive, "later.mp4=late_start.mp4")
+    tag(lake, archive)  # what only one of them has looked at
+    first, second = recipes(lake)
+
+    def shown():
+        return {view: ask(lake, f"FROM {view} ORDER BY ALL") for view in VIEWS}
+
+    use(lake, first)
+    before, history = shown(), rows(lake)
+    use(lake, second)
+    assert shown()["timestamps"] != before["timestamps"]
+    use(lake, first)
+    assert shown() == before
+    assert rows(lake) | {"recipe_choices": 0, "hidden": 0} == history | {"recipe_choices": 0, "hidden": 0}
+    again = tag(lake, archive)
+    assert (again["ok"], again["partial"], again["failed"], again["stale"]) == (0, 0, 0, 0), "nothing is looked at"
+    assert shown() == before
 
 
 def test_recipes_have_names_and_what_nobody_knows_is_refused(tmp_path):

@@ -12,6 +12,8 @@ from pipeline.planning.prices import Price
 SURE, GUESSED = 0.1, 0.5
 """How far off tokens and seconds of a frame may be: where this lake's own runs say them, and where the table does."""
 
+MINE, TABLE = "this lake's own runs", "the table of prices and speeds"
+
 _STUDENT = (12.7, 4.3, 3.2, 2.8, 2.6, 2.4, 2.4, 2.3, 2.3, 2.2)
 """Student's t for 95 % with 1 to 10 degrees of freedom; beyond, the normal distribution's 1.96 is near enough."""
 
@@ -68,7 +70,8 @@ def others(count: int, sample: Sequence[float], *, least: float = 0.0, most: flo
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What one frame takes. learned: whether this lake's own runs say so, or else the table of prices.
+    """What one frame takes. learned: what of it (speed, tokens, thumbnails) this lake's own runs say; what they don't,
+    the table of prices does.
 
     frames_per_s: as whole runs managed, so everything beside the model is in it.
     """
@@ -77,11 +80,18 @@ class Rates:
     prompt_tokens: float
     completion_tokens: float
     thumbnail_bytes: float
-    learned: bool
+    learned: frozenset[str]
+
+    def unsure(self, what: str) -> float:
+        return SURE if what in self.learned else GUESSED
 
     @property
-    def unsure(self) -> float:
-        return SURE if self.learned else GUESSED
+    def learned_from(self) -> str:
+        """Who says tokens and speed; where one of them is learned and the other isn't, which is which."""
+        mine, others = (
+            [what for what in ("tokens", "speed") if (what in self.learned) is learned] for learned in (True, False)
+        )
+        return f"{MINE} ({mine[0]}) and {TABLE} ({others[0]})" if mine and others else MINE if mine else TABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +107,11 @@ class Forecast:
 
     def as_json(self) -> dict[str, object]:
         """The numbers as `shotlog plan --format json` prints them."""
-        rates, unsure = self.rates, self.rates.unsure
+        rates = self.rates
         prompt, completion = (
-            self.frames.times(each, unsure) for each in (rates.prompt_tokens, rates.completion_tokens)
+            self.frames.times(each, rates.unsure("tokens")) for each in (rates.prompt_tokens, rates.completion_tokens)
         )
-        hours = self.frames.times(1 / 3600 / rates.frames_per_s, unsure)
+        hours = self.frames.times(1 / 3600 / rates.frames_per_s, rates.unsure("speed"))
         gpu_hours = hours.times(self.price.gpus)
         cost = (
             gpu_hours.times(self.price.gpu_hour)
@@ -112,7 +122,7 @@ class Forecast:
             "media_hours": self.media_s.times(1 / 3600).rounded(3),
             "frames": self.frames.rounded(),
             "tokens": {"prompt": prompt.rounded(), "completion": completion.rounded()},
-            "thumbnail_bytes": self.frames.times(rates.thumbnail_bytes, unsure).rounded(),
+            "thumbnail_bytes": self.frames.times(rates.thumbnail_bytes, rates.unsure("thumbnails")).rounded(),
             "hours": hours.rounded(3),
             "gpu_hours": gpu_hours.rounded(3),
             "cost": {**cost.rounded(2), "currency": self.currency},
@@ -122,5 +132,5 @@ class Forecast:
                 "completion_tokens": rates.completion_tokens,
             },
             "sampled": self.sampled,
-            "learned_from": "this lake's own runs" if rates.learned else "the table of prices and speeds",
+            "learned_from": rates.learned_from,
         }

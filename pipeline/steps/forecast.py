@@ -137,12 +137,13 @@ def _prices(work: Workplace, tagger: Tagger, known: Past) -> tuple[Rates, Price,
     prices = load_prices(work.settings.prices)
     price = prices.of(work.settings.tagger)
     pictures = work.settings.thumbnails and tagger.looks
+    told = {"speed": known.frames_per_s, "tokens": known.prompt_tokens, "thumbnails": known.thumbnail_bytes}
     rates = Rates(
         frames_per_s=known.frames_per_s or price.frames_per_s,
         prompt_tokens=price.prompt_tokens if known.prompt_tokens is None else known.prompt_tokens,
         completion_tokens=price.completion_tokens if known.completion_tokens is None else known.completion_tokens,
         thumbnail_bytes=(known.thumbnail_bytes or THUMBNAIL_BYTES) if pictures else 0,
-        learned=known.frames_per_s is not None,
+        learned=frozenset(what for what, number in told.items() if number is not None),
     )
     return rates, price, prices.currency
 

@@ -7,7 +7,8 @@ import pytest
 from pipeline.planning.forecast import Forecast, Interval, Rates, others, total
 from pipeline.planning.prices import Price, load_prices
 
-RATES = Rates(frames_per_s=2.0, prompt_tokens=1000, completion_tokens=100, thumbnail_bytes=5000, learned=True)
+ALL = frozenset(("speed", "tokens", "thumbnails"))
+RATES = Rates(frames_per_s=2.0, prompt_tokens=1000, completion_tokens=100, thumbnail_bytes=5000, learned=ALL)
 
 
 def test_what_is_all_known_is_exact():
@@ -52,7 +53,7 @@ def test_tokens_cost_their_price_and_gpus_their_hours():
 
 def test_what_isnt_learned_is_less_sure_and_says_so():
     learned = forecast(Price(frames_per_s=9))
-    guessed = forecast(Price(frames_per_s=9), Rates(2.0, 1000, 100, 5000, learned=False))
+    guessed = forecast(Price(frames_per_s=9), Rates(2.0, 1000, 100, 5000, learned=frozenset()))
     assert guessed["tokens"]["prompt"]["high"] > learned["tokens"]["prompt"]["high"]
     assert (learned["learned_from"], guessed["learned_from"]) == (
         "this lake's own runs",

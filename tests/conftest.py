@@ -52,19 +52,10 @@ def held_server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="session")
-def postgres_of_session() -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
+    """Postgres for the whole session; every lake has a schema of its own there."""
     with postgres_server() as server:
         yield server
-
-
-@pytest.fixture
-def postgres(postgres_of_session: Postgres) -> Postgres:
-    """Postgres for the whole session; every lake has a schema of its own there.
-
-    Where it has ended it is started again: once, in a run of all tests, it was found so, and nobody knows by whom.
-    """
-    postgres_of_session.start()
-    return postgres_of_session
 
 
 @pytest.fixture(scope="session")

@@ -86,7 +86,9 @@ def test_an_object_put_in_parts_is_known_under_another_name(put, s3, tmp_path):
         s3.client().upload_file(str(media("cfr.mp4")), bucket, f"in/{name}", Config=in_parts)
         put(gone=[gone] if gone else [])
         tag(lake, source, tagger="null", pieces_from_mb=0)
-    assert ask(lake, "SELECT parse_filename(uri), etag LIKE '%-1', content_id FROM media") == [("after.mp4", True, None)]
+    assert ask(lake, "SELECT parse_filename(uri), etag LIKE '%-1', content_id FROM media") == [
+        ("after.mp4", True, None)
+    ]
     assert ask(lake, LOOKED) == [(1,)]
 
 

@@ -5,14 +5,13 @@ import multiprocessing
 import re
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from demo.services import wait_until
 from pipeline.errors import LakeError
 from pipeline.lake import writer
 from pipeline.lake.catalog import open_lake
@@ -142,35 +141,6 @@ def test_one_that_wants_it_alone_waits_for_the_others_and_for_those_killed_not_a
         with mine.at_work(alone=True, waiting=kill):
             assert waited == [True]
     other.join()
-
-
-@pytest.mark.parametrize("held", ["turn", "at_work"])
-def test_who_waits_for_others_waits_for_a_server_that_is_restarted_meanwhile_too(held, tmp_path):
-    lake = str(tmp_path / "lake")
-    (tmp_path / "postgres").mkdir()
-    with postgres_server(tmp_path / "postgres") as server:
-        opened(lake, server.url, create=True, read_only=False).close()
-
-        def hold(one):
-            return one.catalog.turn() if held == "turn" else one.at_work(alone=True)
-
-        def work():
-            with closing(opened(lake, server.url, read_only=False)) as mine, hold(mine):
-                pass
-            with closing(opened(lake, server.url, read_only=False)) as mine:
-                return writer.commit_batch(mine, "run-1", "000000", [tagging()])
-
-        def waits():
-            with psycopg.connect(server.url) as session:
-                return session.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchone()
-
-        with closing(opened(lake, server.url, read_only=False)) as other, ThreadPoolExecutor(1) as pool:
-            with hold(other):
-                done = pool.submit(work)
-                wait_until("the other to wait", waits, seconds=60)
-                server.kill()
-                server.start()
-            assert done.result()
 
 
 def test_an_upgrade_keeps_a_copy_of_the_tables_it_changes(postgres, tmp_path, monkeypatch):

@@ -163,8 +163,7 @@ def _look_at_pieces(work: Workplace, lake: Lake, run_id: str, watch: Watcher) ->
 def _planned(work: Workplace, lake: Lake, run_id: str, piece: int | None, max_batches: int) -> dict[str, Any]:
     plans = plans_of(lake, run_id)
     if piece is None:
-        goes_on = plans and not _has_rested(lake, run_id) and _missing(lake, run_id, plans[-1])
-        piece = len(plans) - bool(goes_on)
+        piece = len(plans) - bool(plans and _is_the_one(lake, run_id, plans[-1]))
     if piece < len(plans):
         planned = plans[piece]
     elif is_cancelled(lake, run_id):
@@ -172,6 +171,11 @@ def _planned(work: Workplace, lake: Lake, run_id: str, piece: int | None, max_ba
     else:
         planned = plan_piece(work, lake, run_id, min(max_batches, work.settings.piece_batches), plans)
     return {**planned, "piece": piece}
+
+
+def _is_the_one(lake: Lake, run_id: str, last: dict[str, Any]) -> bool:
+    """Whether the last piece that was planned is the one to do, or there is none behind it."""
+    return not _has_rested(lake, run_id) if _missing(lake, run_id, last) else not last["left"]
 
 
 def _has_rested(lake: Lake, run_id: str) -> bool:

@@ -270,6 +270,8 @@ def test_its_older_listing_never_undoes_what_others_have_seen_since(moment, requ
     """Whether they saw it before its plan was made, before what it planned was looked at, or before its next piece."""
     lake, how = request_["lake"], {**request_, "piece_batches": 500 if moment == "planned" else 2}
     newer = "SELECT tagging_id FROM media WHERE parse_filename(uri) IN ('f.jpg', 'new.jpg') ORDER BY uri"
+    if moment == "listed":
+        tag(lake, archive / "e.mp4", archive / "f.jpg", max_frames=2)
     run_id = backfill.begin(how, "by-hand")
     if moment != "listed":
         backfill.plan(how, run_id, 0, 1_000)
@@ -280,6 +282,7 @@ def test_its_older_listing_never_undoes_what_others_have_seen_since(moment, requ
     tag(lake, archive, max_frames=2)
     seen = ask(lake, newer)
     assert len(seen) == 2
+    backfill.plan(how, run_id, None, 1_000)
     assert backfill.backfill({"lake": lake}, Quiet(), run_id)["state"] == "finished"
     assert files(lake) == ["a.mp4", "b.mp4", "c.mp4", "d.png", "f.jpg", "new.jpg"]
     assert ask(lake, newer) == seen

@@ -94,6 +94,9 @@ class Rates:
         return f"{MINE} ({mine[0]}) and {TABLE} ({others[0]})" if mine and others else MINE if mine else TABLE
 
 
+_OF_MONEY = {"gpus", "gpu_hour", "million_prompt_tokens", "million_completion_tokens"}
+
+
 @dataclass(frozen=True, slots=True)
 class Forecast:
     """sampled: of how many media the headers were read."""
@@ -126,6 +129,7 @@ class Forecast:
             "hours": hours.rounded(3),
             "gpu_hours": gpu_hours.rounded(3),
             "cost": {**cost.rounded(2), "currency": self.currency},
+            "prices": self.price.model_dump(include=_OF_MONEY),
             "a_frame": {
                 "seconds": 1 / rates.frames_per_s,
                 "prompt_tokens": rates.prompt_tokens,

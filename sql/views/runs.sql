@@ -10,7 +10,9 @@ WITH done AS (
         sum(skipped)::BIGINT AS skipped,
         sum(inherited)::BIGINT AS inherited,
         sum(frames)::BIGINT AS frames,
-        sum(prompt_tokens + completion_tokens)::BIGINT AS tokens,
+        sum(prompt_tokens)::BIGINT AS prompt_tokens,
+        sum(completion_tokens)::BIGINT AS completion_tokens,
+        sum(seconds) / 3600 AS hours,
         sum(media_s) / 3600 AS media_hours
     FROM log.batches
     GROUP BY run_id
@@ -98,7 +100,7 @@ SELECT
     coalesce(done.inherited, 0) AS inherited,
     coalesce(done.frames, 0) AS frames,
     (plan -> '$.forecast.frames')::STRUCT(low DOUBLE, expected DOUBLE, high DOUBLE) AS frames_forecast,
-    coalesce(done.tokens, 0) AS tokens,
+    coalesce(done.prompt_tokens + done.completion_tokens, 0) AS tokens,
     {
         'low': (plan ->> '$.forecast.tokens.prompt.low')::DOUBLE + (plan ->> '$.forecast.tokens.completion.low')::DOUBLE,
         'expected': (plan ->> '$.forecast.tokens.prompt.expected')::DOUBLE
@@ -108,6 +110,13 @@ SELECT
     } AS tokens_forecast,
     coalesce(done.media_hours, 0) AS media_hours,
     (plan -> '$.forecast.media_hours')::STRUCT(low DOUBLE, expected DOUBLE, high DOUBLE) AS media_hours_forecast,
+    -- as a budget is measured, by the prices that the run was planned with
+    coalesce(done.hours, 0) * (plan ->> '$.forecast.prices.gpus')::DOUBLE AS gpu_hours,
+    (plan -> '$.forecast.gpu_hours')::STRUCT(low DOUBLE, expected DOUBLE, high DOUBLE) AS gpu_hours_forecast,
+    gpu_hours * (plan ->> '$.forecast.prices.gpu_hour')::DOUBLE
+        + coalesce(done.prompt_tokens, 0) / 1e6 * (plan ->> '$.forecast.prices.million_prompt_tokens')::DOUBLE
+        + coalesce(done.completion_tokens, 0) / 1e6 * (plan ->> '$.forecast.prices.million_completion_tokens')::DOUBLE
+        AS cost,
     (plan -> '$.forecast.cost')::STRUCT(low DOUBLE, expected DOUBLE, high DOUBLE, currency VARCHAR) AS cost_forecast,
     epoch(ended.ended_at - runs.started_at) AS seconds,
     ended.error

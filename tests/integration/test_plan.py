@@ -2,11 +2,18 @@
 
 import json
 import os
+from contextlib import closing
 
 import pytest
 
+from pipeline.lake import writer
+from pipeline.lake.catalog import open_lake
+from pipeline.planning.budget import Budget
+from pipeline.planning.prices import load_prices
+from pipeline.store import open_store
 from tests.integration.doors import ask, fill, rows, shotlog, tag, upload
 from tests.media import names
+from tests.unit.lake.made import media, tagging
 
 COUNTS = ("new", "changed", "stale", "failed_before", "unchanged", "duplicate", "gone")
 FILMS = ("cfr.mp4", "vfr.mkv", "hevc.mp4", "late_start.mp4")
@@ -98,6 +105,46 @@ def test_a_run_that_is_over_has_its_forecast_beside_the_fact(tmp_path):
     assert run[0]["low"] <= run[1] == done["frames"] <= run[0]["high"]
     assert run[2]["expected"] == run[3] == 0
     assert rows(tmp_path / "lake")["taggings"] == 40
+
+
+PRICES = """
+currency = "EUR"
+
+[taggers.null]
+frames_per_s = 0.001
+gpus = 2
+gpu_hour = 3.5
+million_prompt_tokens = 4000
+million_completion_tokens = 10000
+"""
+
+
+def test_money_and_gpu_hours_stand_beside_their_forecast_by_the_prices_it_was_made_with(tmp_path):
+    archive, lake, table = fill(tmp_path / "in", *FILMS), tmp_path / "lake", tmp_path / "prices.toml"
+    table.write_text(PRICES)
+    price = load_prices(table).of("null")
+    run_id = tag(lake, archive, prices=str(table))["run_id"]
+    with closing(open_lake(str(lake), open_store(str(lake)), catalog=None, read_only=False)) as mine:
+        dear = tagging(media("dear.mp4"), batch_id="dear", frames=3)
+        writer.commit_batch(mine, run_id, "dear", [dear], seconds=1800.0)
+    table.unlink()
+    (found,) = ask(lake, "SELECT gpu_hours, gpu_hours_forecast, cost, cost_forecast, tokens FROM runs")
+    gpu_hours, hours_forecast, cost, cost_forecast, tokens = found
+    ((seconds,),) = ask(lake, "SELECT sum(seconds) FROM log.batches")
+    took = {"seconds": seconds, "prompt_tokens": 3 * 500, "completion_tokens": 3 * 40}
+    assert tokens == 3 * 540
+    assert gpu_hours == pytest.approx(Budget(1, "gpu_hours", "").spent(price, **took))
+    assert cost == pytest.approx(Budget(1, "money", "").spent(price, **took))
+    assert (hours_forecast["expected"] > 0, cost_forecast["currency"]) == (True, "EUR")
+
+
+def test_a_run_whose_prices_nobody_noted_has_no_cost(tmp_path):
+    archive, lake = fill(tmp_path / "in", "cfr.mp4"), tmp_path / "lake"
+    tag(lake, archive)
+    with closing(open_lake(str(lake), open_store(str(lake)), catalog=None, read_only=False)) as mine:
+        forget_prices = "UPDATE log.run_events SET detail = replace(detail, '\"prices\"', '\"others\"')"
+        mine.transaction(lambda con: con.execute(forget_prices))
+    assert ask(lake, "SELECT gpu_hours, cost, frames FROM runs") == [(None, None, 2)]
 
 
 def test_a_prefix_that_matches_nothing_is_no_error(s3, tmp_path):

@@ -161,7 +161,10 @@ class PostgresCatalog:
             self._session = self._connected()
         elif not _answers(self._session):
             self._session = self._connected(again=True)
-        yield self._session
+        try:
+            yield self._session
+        except psycopg.OperationalError as error:  # it has gone amid a question
+            raise _away(error) from error
 
     def _connected(self, *, again: bool = False) -> psycopg.Connection:
         """again: the server was there a moment ago, and is waited for."""
@@ -169,9 +172,13 @@ class PostgresCatalog:
         try:
             return connect(self._place, password=self._password, autocommit=True, application_name="shotlog")
         except psycopg.OperationalError as error:
-            raise LakeError(
-                f"Postgres can't be reached ({_first_line(error)}): check SHOTLOG_CATALOG and that the server is up"
-            ) from error
+            raise _away(error) from error
+
+
+def _away(error: psycopg.Error) -> LakeError:
+    return LakeError(
+        f"Postgres can't be reached ({_first_line(error)}): check SHOTLOG_CATALOG and that the server is up"
+    )
 
 
 def _answers(session: psycopg.Connection) -> bool:

@@ -67,6 +67,17 @@ def kill_amid(chance, server, committing, back):
         back.set()
 
 
+def test_a_server_that_ends_amid_a_question_is_said_in_a_sentence(tmp_path):
+    with (
+        postgres_server() as server,
+        closing(opened(tmp_path / "lake", server.url, create=True, read_only=False)) as lake,
+        pytest.raises(LakeError, match=AWAY),
+        lake.catalog._lent() as session,
+    ):
+        server.kill()
+        session.execute("SELECT 1")
+
+
 @pytest.mark.parametrize("what", ["its turn to commit", "the lake"])
 def test_who_waits_when_the_server_ends_gets_it_from_the_next_one(what, tmp_path):
     lake = tmp_path / "lake"

@@ -80,8 +80,8 @@ def freeze(work: Workplace, lake: Lake, *run_ids: str) -> None:
 
 _CHANGED = """
 SELECT
-    (SELECT count(*) FROM log.batches WHERE list_contains($1::VARCHAR[], run_id))
-    + (SELECT count(*) FROM log.sightings WHERE list_contains($1::VARCHAR[], run_id))
+    (SELECT count(*) FROM log.batches WHERE run_id IN (SELECT unnest($1::VARCHAR[])))
+    + (SELECT count(*) FROM log.sightings WHERE run_id IN (SELECT unnest($1::VARCHAR[])))
 """
 
 

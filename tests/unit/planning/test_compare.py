@@ -215,22 +215,26 @@ def test_a_copy_is_told_by_its_etag_and_size(lake, listed):
         of_s3("b.mp4", MD5, size=101),
         of_s3("c.mp4", OTHER),
         of_s3("d.mp4", OTHER),
-        of_s3("e.mp4", f"{OTHER}-2"),  # in parts: says nothing
+        of_s3("e.mp4", f"{OTHER}-2"),  # of the parts' MD5s
         of_s3("f.mp4", f"{OTHER}-2"),
+        of_s3("g.mp4", "d41d8cd9"),  # of whatever
+        of_s3("h.mp4", "d41d8cd9"),
     ]
     counts = compare(lake, listed(objects), replace(WISH, sources=("s3://b/",)))
-    assert (counts["new"], counts["media"], counts["duplicate"]) == (6, 6, 2)
+    assert (counts["new"], counts["media"], counts["duplicate"]) == (8, 8, 3)
     assert {name: found[:2] for name, found in copies(lake).items()} == {
         "a.mp4": [look.tagging_id, None],
         "b.mp4": [None, None],
         "c.mp4": [None, None],
         "d.mp4": [None, "s3://b/c.mp4"],
         "e.mp4": [None, None],
-        "f.mp4": [None, None],
+        "f.mp4": [None, "s3://b/e.mp4"],
+        "g.mp4": [None, None],
+        "h.mp4": [None, None],
     }
     (batch,) = batches(lake.con, "run-9", 600, video_frames=60)
-    assert [one.uri for one in batch.objects] == ["s3://b/b.mp4", "s3://b/c.mp4", "s3://b/e.mp4", "s3://b/f.mp4"]
-    assert batch.copies == ((objects[3], objects[2].media_id),)
+    assert [one.uri for one in batch.objects] == [f"s3://b/{name}.mp4" for name in "bcegh"]
+    assert batch.copies == ((objects[3], objects[2].media_id), (objects[5], objects[4].media_id))
 
 
 def test_what_may_be_a_copy_is_told_whose(lake, listed):

@@ -7,7 +7,7 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import Any
@@ -120,6 +120,9 @@ def write_listing(work: Workplace, lake: Lake, run_id: str, progress: Callable[[
     return total
 
 
+_COLUMNS = [field.name for field in fields(MediaObject)]
+
+
 def write_parts(
     work: Workplace,
     media_of: Callable[[int, str], Iterable[MediaObject]],
@@ -129,7 +132,10 @@ def write_parts(
     """Give `write` the listing files, (name, bytes) each, of all sources; `media_of` lists one of them."""
     settings, named, inventoried = work.settings, set(shown(work.sources)), inventoried_sources(work)
     listed = (
-        {**asdict(media), "kind": kind_of(media, settings.include, settings.exclude, named=media.uri in named)}
+        {
+            **{name: getattr(media, name) for name in _COLUMNS},
+            "kind": kind_of(media, settings.include, settings.exclude, named=media.uri in named),
+        }
         for number, source in enumerate(work.sources)
         if source not in inventoried
         for media in _outside(media_of(number, source), work.lake_uri)

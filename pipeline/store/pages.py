@@ -75,19 +75,18 @@ def pages(client: Any, bucket: str, prefix: str) -> Generator[Objects]:
                     chain.answered(answer)
                     continue
                 objects = answer.get("Contents", [])
+                if answer["IsTruncated"]:  # ask first: the store answers while this page is made use of
+                    if not chain.asked and _are_in_few_folders(objects, chain.prefix):
+                        chain.asked, chain.own = True, set()
+                        ask(chain, Delimiter="/")
+                    if chain.own is not None:
+                        chain.own |= {one["Key"] for one in objects}
+                    if chain.folders:
+                        yield chain.beside()
+                        waiting += chain.parts()
+                    else:
+                        ask(chain, ContinuationToken=answer["NextContinuationToken"])
                 yield [one for one in objects if one["Key"] not in chain.before]
-                if not answer["IsTruncated"]:
-                    continue
-                if not chain.asked and _are_in_few_folders(objects, chain.prefix):
-                    chain.asked, chain.own = True, set()
-                    ask(chain, Delimiter="/")
-                if chain.own is not None:
-                    chain.own |= {one["Key"] for one in objects}
-                if chain.folders:
-                    yield chain.beside()
-                    waiting += chain.parts()
-                else:
-                    ask(chain, ContinuationToken=answer["NextContinuationToken"])
     finally:
         threads.shutdown(cancel_futures=True)
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from pipeline.batch import Batch
-from pipeline.errors import LakeError, UsageError, interruptible
+from pipeline.errors import LakeError, UsageError
 from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
 from pipeline.steps import tag
 from pipeline.steps.leftovers import clear_work, commit_finished, is_cancelled, state_of
 from pipeline.steps.listing import begin_run, check_request, make_run_id, write_listing
 from pipeline.steps.plan import plan_piece, plans_of, read_batch
-from pipeline.steps.publish import end_run, freeze, run_summary
+from pipeline.steps.publish import end_run, freeze, run_summary, told_of
 from pipeline.steps.run import Watcher, tag_batches
 from pipeline.steps.spending import had_to_stop
 from pipeline.steps.workplace import Workplace, shown
@@ -96,18 +96,8 @@ def backfill(request: dict[str, Any], watch: Watcher, run_id: str | None = None)
             run_id = make_run_id(None)
             begin_run(work, lake, run_id, kind=KIND)
             write_listing(work, lake, run_id, watch.listed)
-        try:
-            with interruptible():
-                _look_at_pieces(work, lake, run_id, watch)
-        except KeyboardInterrupt:
-            end_run(lake, run_id, interrupted=True)
-            freeze(work, lake, run_id)
-            raise
-        except Exception as error:
-            with suppress(Exception):  # what stopped the run may also hinder this, and matters more
-                end_run(lake, run_id, error=error)
-                freeze(work, lake, run_id)
-            raise
+        with told_of(work, lake, run_id):
+            _look_at_pieces(work, lake, run_id, watch)
         return run_summary(lake, run_id)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 
 import duckdb
@@ -57,21 +57,14 @@ def commit_finished(lake: Lake, run_id: str) -> list[Entry]:
             unfinished.append(entry)
     for batch_id, taggings in finished.items():
         if not writer.has_batch(lake, run_id, batch_id):
-            commit_part(lake, run_id, batch_id, taggings)
+            part_id, part = part_of(lake, run_id, batch_id, taggings)
+            if part:
+                writer.commit_batch(lake, run_id, part_id, part)
     return unfinished
 
 
-def commit_part(
-    lake: Lake,
-    run_id: str,
-    batch_id: str,
-    taggings: Sequence[MediaTags],
-    *,
-    load_s: float | None = None,
-    seconds: float | None = None,
-    planned: Batch | None = None,
-) -> None:
-    """Commit what was seen of a batch that isn't whole, but for what an earlier part holds. See `commit_batch`.
+def part_of(lake: Lake, run_id: str, batch_id: str, taggings: Iterable[MediaTags]) -> tuple[str, list[MediaTags]]:
+    """What was seen of a batch that isn't whole, but for what an earlier part holds: as a batch to commit, or nothing.
 
     Under an id of its own: the batch as planned isn't done, and a retry must not take it for that.
     """
@@ -79,8 +72,7 @@ def commit_part(
     held = lake.transaction(lambda con: _media_of(con, run_id, parts))
     part_id = f"{batch_id}-part-{len(parts) + 1}"
     part = [replace(tagging, batch_id=part_id) for tagging in taggings if tagging.object.media_id not in held]
-    if part:
-        writer.commit_batch(lake, run_id, part_id, part, load_s=load_s, seconds=seconds, planned=planned)
+    return part_id, part
 
 
 def seen_meanwhile(lake: Lake, batch: Batch) -> set[str]:

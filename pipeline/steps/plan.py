@@ -18,6 +18,7 @@ from pipeline.lake import hidden, recipes, writer
 from pipeline.lake.catalog import Lake
 from pipeline.lake.connection import bounded
 from pipeline.lake.inherit import inherit
+from pipeline.lake.journal import Journal
 from pipeline.lake.reader import load_cost
 from pipeline.planning.batches import LEFT, MAX_BATCHES, batches, worth_loading
 from pipeline.planning.compare import compare
@@ -205,7 +206,10 @@ def read_batch(lake: Lake, run_id: str, batch_id: str) -> Batch:
             f"batch {batch_id} of run {run_id} is no longer planned: a later run took over; start a new one"
         )
     batch = _BATCH.validate_json(data)
-    return batch.without(seen_meanwhile(lake, batch))
+    seen = seen_meanwhile(lake, batch)
+    for media_id in seen:  # a task was killed between their commit and this
+        Journal(lake, run_id).drop(media_id)
+    return batch.without(seen)
 
 
 def planned_batch(data: bytes) -> Batch | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import duckdb
 
-from pipeline.errors import LakeError, MediaError, ShotlogError
+from pipeline.errors import LakeError, MediaError, ShotlogError, interruptible
 from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
 from pipeline.lake.freeze import publish
@@ -66,6 +68,25 @@ def end_run(
     if state == "finished":
         clear_done(lake, run_id)
     return run_summary(lake, run_id)
+
+
+@contextmanager
+def told_of(work: Workplace, lake: Lake, run_id: str, keep: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Record with the run what breaks it off, which then goes on to the caller. keep: what Ctrl-C is to leave done."""
+    try:
+        with interruptible():
+            yield
+    except KeyboardInterrupt:
+        keep()
+        end_run(lake, run_id, interrupted=True)
+        with suppress(Exception):  # it is Ctrl-C that the caller is to hear of
+            freeze(work, lake, run_id)
+        raise
+    except Exception as error:
+        with suppress(Exception):  # what stopped the run may also hinder this, and matters more
+            end_run(lake, run_id, error=error)
+            freeze(work, lake, run_id)
+        raise
 
 
 def freeze(work: Workplace, lake: Lake, *run_ids: str) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any, Protocol
 
 from pipeline.batch import Batch
-from pipeline.errors import interruptible
 from pipeline.lake.catalog import Lake
 from pipeline.model import MediaTags
 from pipeline.steps.decoders import Decoders
 from pipeline.steps.leftovers import commit_finished
 from pipeline.steps.listing import begin_run, check_sources, make_run_id, write_listing
 from pipeline.steps.plan import plan, read_batch
-from pipeline.steps.publish import end_run, freeze
+from pipeline.steps.publish import end_run, freeze, told_of
 from pipeline.steps.spending import budget_of, open_purse
 from pipeline.steps.tag import desk_of, entered, look_at
 from pipeline.steps.workplace import Workplace
@@ -51,27 +49,16 @@ def tag(request: dict[str, Any], watch: Watcher) -> dict[str, Any]:
     run_id = make_run_id(None)
     with lake, lake.at_work(alone=True, waiting=watch.waiting), work.decoders() as decoders:
         begin_run(work, lake, run_id)
-        try:
-            with interruptible():
-                listed = write_listing(work, lake, run_id, watch.listed)
-                if _is_new(lake):  # else there may be nothing to do, and most often is
-                    decoders.start(listed)  # while the plan is made
-                planned = plan(work, lake, run_id)
-                decoders.start(planned["media"])
-                watch.planned(planned)
-                if planned["batches"]:
-                    batches = (read_batch(lake, run_id, batch_id) for batch_id in planned["batches"])
-                    tag_batches(work, lake, run_id, planned, batches, tagger, decoders, watch)
-        except KeyboardInterrupt:
-            commit_finished(lake, run_id)
-            end_run(lake, run_id, interrupted=True)
-            freeze(work, lake, run_id)
-            raise
-        except Exception as error:
-            with suppress(Exception):  # what stopped the run may also hinder this, and matters more
-                end_run(lake, run_id, error=error)
-                freeze(work, lake, run_id)
-            raise
+        with told_of(work, lake, run_id, keep=lambda: commit_finished(lake, run_id)):
+            listed = write_listing(work, lake, run_id, watch.listed)
+            if _is_new(lake):  # else there may be nothing to do, and most often is
+                decoders.start(listed)  # while the plan is made
+            planned = plan(work, lake, run_id)
+            decoders.start(planned["media"])
+            watch.planned(planned)
+            if planned["batches"]:
+                batches = (read_batch(lake, run_id, batch_id) for batch_id in planned["batches"])
+                tag_batches(work, lake, run_id, planned, batches, tagger, decoders, watch)
         summary = end_run(lake, run_id)
         freeze(work, lake, run_id)
         return summary

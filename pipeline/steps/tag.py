@@ -16,7 +16,7 @@ from pipeline.model import MediaTags
 from pipeline.planning.budget import Purse
 from pipeline.steps.decoders import Decoders
 from pipeline.steps.desk import Desk
-from pipeline.steps.leftovers import commit_part, is_cancelled
+from pipeline.steps.leftovers import is_cancelled, part_of
 from pipeline.steps.plan import plans_of, read_batch
 from pipeline.steps.reading import Readers
 from pipeline.steps.spending import had_to_stop, open_purse, pay, record_spent
@@ -87,17 +87,18 @@ def look_at(
     """
     readers, since = Readers(work, batches, desk, tagger, decoders, purse), time.monotonic() - (load_s or 0.0)
 
-    def commit(write: Callable[..., object], batch: Batch, taggings: list[MediaTags]) -> None:
+    def commit(batch: Batch, batch_id: str, taggings: list[MediaTags]) -> None:
         nonlocal load_s, since
         seconds, since = time.monotonic() - since, time.monotonic()
-        write(lake, desk.run_id, batch.batch_id, taggings, planned=batch, load_s=load_s, seconds=seconds)
+        took = {"load_s": load_s, "seconds": seconds}
+        writer.commit_batch(lake, desk.run_id, batch_id, taggings, planned=batch, **took)
         load_s = None
         for tagging in taggings:
             desk.journal.drop(tagging.object.media_id)
 
     def commit_whole() -> None:
         for batch, taggings in desk.take_whole():
-            commit(writer.commit_batch, batch, taggings)
+            commit(batch, batch.batch_id, taggings)
 
     def committing(stream: Iterable[Look]) -> Iterator[Look]:
         for item in stream:
@@ -115,7 +116,9 @@ def look_at(
     commit_whole()
     if purse and purse.is_empty:
         for batch, taggings in desk.take_rest():
-            commit(commit_part, batch, taggings)
+            part_id, part = part_of(lake, desk.run_id, batch.batch_id, taggings)
+            if part:
+                commit(batch, part_id, part)
         record_spent(lake, desk.run_id, purse)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -62,6 +63,16 @@ def upload(s3: S3, bucket: str, folder: str, *names: str) -> None:
     s3.client().create_bucket(Bucket=bucket)
     for name in names:
         s3.client().upload_file(str(media(name)), bucket, f"{folder}/{name}")
+
+
+def put(s3: S3, bucket: str, *names: str, gone: Sequence[str] = ()) -> str:
+    """Test media (`new=old`: under another name) below in/ of a bucket, without those that are gone. Its URI."""
+    for name in names:
+        new, _, old = name.partition("=")
+        s3.client().upload_file(str(media(old or new)), bucket, f"in/{new}")
+    for name in gone:
+        s3.client().delete_object(Bucket=bucket, Key=f"in/{name}")
+    return f"s3://{bucket}/in/"
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import UsageError
-from pipeline.lake.journal import Journal
+from pipeline.lake import writer
 from pipeline.steps import backfill, claims
 from pipeline.steps.listing import list_media
 from pipeline.steps.plan import plan_batches
@@ -107,14 +107,16 @@ def test_a_backfill_that_stops_twice_in_a_batch_pays_for_nothing_twice(killed, s
     for budget, done in (("100 tokens", 5), ("130 tokens", 7), ("1k tokens", 20)):
         with monkeypatch.context() as patched, suppress(ConnectionAbortedError) if killed else nullcontext():
             if killed and done < 20:
-                patched.setattr(Journal, "drop", _killed)
+                patched.setattr(writer, "commit_batch", partial(_commit_and_die, writer.commit_batch))
             backfill.backfill({**request, "budget": budget}, Quiet(), run_id)
         ((run_id, state),) = ask(tmp_path / "lake", "SELECT run_id, state FROM runs")
         assert (len(server.seen), ask(tmp_path / "lake", ONCE)) == (done, [(done, done)])
     assert state == "finished"
+    assert not (tmp_path / "lake" / "work" / run_id).exists()
 
 
-def _killed(*_):
+def _commit_and_die(commit, *batch, **more):
+    commit(*batch, **more)
     raise ConnectionAbortedError
 
 

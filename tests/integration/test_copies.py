@@ -1,6 +1,7 @@
 """The same bytes under the same recipe are looked at once (DESIGN.md §5.5)."""
 
 import shutil
+from functools import partial
 from unittest.mock import patch
 
 import duckdb
@@ -11,6 +12,7 @@ import pipeline
 from pipeline.lake.catalog import Lake
 from pipeline.steps import plan, run
 from pipeline.steps.desk import Desk
+from tests.integration import doors
 from tests.integration.doors import ask, fill, tag
 from tests.integration.quiet import Quiet
 from tests.media import media
@@ -25,16 +27,7 @@ def put(s3, monkeypatch, request):
         monkeypatch.setenv(name, value)
     bucket = request.node.name.replace("_", "-")[:60].strip("-")
     s3.client().create_bucket(Bucket=bucket)
-
-    def put(*names, gone=()):
-        for name in names:
-            new, _, old = name.partition("=")
-            s3.client().upload_file(str(media(old or new)), bucket, f"in/{new}")
-        for name in gone:
-            s3.client().delete_object(Bucket=bucket, Key=f"in/{name}")
-        return f"s3://{bucket}/in/"
-
-    return put
+    return partial(doors.put, s3, bucket)
 
 
 def test_copies_on_s3_cost_a_line_of_the_listing(put, tmp_path):

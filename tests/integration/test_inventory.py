@@ -6,6 +6,7 @@ import os
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from pipeline.steps import backfill
 from pipeline.steps.listing import write_parts
 from pipeline.steps.workplace import Workplace
+from tests.integration import doors
 from tests.integration.doors import ask, files, rows, shotlog, tag
 from tests.integration.quiet import Quiet
 from tests.media import media
@@ -39,16 +41,7 @@ def bucket(s3, monkeypatch):
 @pytest.fixture
 def put(s3, bucket):
     """Put test media (`new=old`: under another name) below in/. Returns the source."""
-
-    def put(*names, gone=()):
-        for name in names:
-            new, _, old = name.partition("=")
-            s3.client().upload_file(str(media(old or new)), bucket, f"in/{new}")
-        for name in gone:
-            s3.client().delete_object(Bucket=bucket, Key=f"in/{name}")
-        return f"s3://{bucket}/in/"
-
-    return put
+    return partial(doors.put, s3, bucket)
 
 
 @pytest.fixture

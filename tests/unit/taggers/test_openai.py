@@ -470,7 +470,7 @@ def test_requests_go_on_while_the_caller_is_busy(server):
     with opened(server, openai_in_flight=4) as engine:
         completions = engine.complete(endless())
         next(completions)  # and nothing more: the caller is with it
-        wait_until("6 requests", lambda: True if len(server.seen) >= 6 else None, seconds=30)
+        assert wait_until("6 requests", lambda: True if len(server.seen) >= 6 else None, seconds=30)
 
 
 def test_at_a_pause_it_hands_out_what_is_ready_and_waits_for_no_more(server):

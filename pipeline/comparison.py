@@ -23,7 +23,7 @@ class Comparison:
     """From the first recipe to the second, at the moments that both looked at.
 
     kinds: kind, both (labels that both gave), only_first, only_second, agreement (both ÷ all three). gained, lost:
-    kind, label and at how many moments, most first.
+    kind, label and at how many moments, most first. left_out: kinds that only one of them asks for.
     """
 
     media: int
@@ -32,3 +32,4 @@ class Comparison:
     gained: list[dict[str, Any]]
     lost: list[dict[str, Any]]
     examples: list[Example]
+    left_out: list[str]

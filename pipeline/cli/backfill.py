@@ -34,7 +34,7 @@ from pipeline.cli.options import (
     chosen_format,
     given,
 )
-from pipeline.cli.output import RunDisplay, print_forecast
+from pipeline.cli.output import RunDisplay, print_forecast, say_waiting
 from pipeline.cli.tag import conclude
 from pipeline.errors import UsageError
 from pipeline.settings import load_settings
@@ -131,11 +131,12 @@ def backfill(
             f"a backfill is cancelled for good: `shotlog runs` says how far {cancel} is; leave out dry_run"
         )
     if cancel:
-        return conclude(steps.cancel(request, cancel), form, fail_on_error=False)
+        return conclude(steps.cancel(request, cancel, say_waiting), form, fail_on_error=False)
     if is_dry:
         from pipeline.steps.forecast import forecast
 
         return print_forecast(forecast(steps.as_begun(request, resume) if resume else request), form)
     with RunDisplay(again="shotlog backfill --resume RUN, which `shotlog runs` names,") as display:
         summary = steps.backfill(request, display, resume)
-    return conclude(summary, form, fail_on_error=fail_on_error)
+    again = f"go on with a higher --budget: shotlog backfill --resume {summary['run_id']}"
+    return conclude(summary, form, fail_on_error=fail_on_error, again=again)

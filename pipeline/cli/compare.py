@@ -10,6 +10,8 @@ import typer
 from pipeline.cli.options import Format, Lake, chosen_format, given
 from pipeline.cli.output import err, print_json, print_rows
 
+_TOLD = ("media", "moments", "kinds", "gained", "lost", "left_out")
+
 
 def compare(
     first: Annotated[str, typer.Argument(metavar="RECIPE-A", help="A name, the beginning of an id, shown or newest.")],
@@ -33,8 +35,12 @@ def compare(
     found = hold_against(given(lake=lake), first, second, html)
     form = chosen_format(form)
     if form == "json":
-        return print_json({name: getattr(found, name) for name in ("media", "moments", "kinds", "gained", "lost")})
+        return print_json({name: getattr(found, name) for name in _TOLD})
     err.print(f"{found.moments} moments of {found.media} media that both looked at")
+    if not found.moments:
+        err.print("look at some media under both, at the same moments: shotlog tag URI… --retag --sample 1%")
+    if found.left_out:
+        err.print(f"left out: {', '.join(found.left_out)}, which only one of them asks for")
     columns = ("kind", "both", "only_first", "only_second", "agreement")
     print_rows(columns, [[kind[column] for column in columns] for kind in found.kinds], form)
     for word, labels in (("gained", found.gained), ("lost", found.lost)):

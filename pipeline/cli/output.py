@@ -148,6 +148,19 @@ def print_answer(pieces: Iterable[str], question: str, shown: Sequence[str], for
         print_rows(list(answer), [list(answer.values())], form)
 
 
+def _say_what_is_left(counts: dict[str, Any]) -> None:
+    """Of what was listed, and why nothing was."""
+    for count, words in (
+        (counts["excluded"], "were left out by --include and --exclude"),
+        (counts["unknown"], "are neither image nor video by their names and were left alone"),
+        (counts["claimed"], "are left to runs that have planned them (`shotlog runs`)"),
+    ):
+        if count:
+            err.print(f"{count} {words}")
+    if not counts["listed"]:
+        err.print("no image or video lies there: check the URI, and --include and --exclude")
+
+
 def print_forecast(forecast: dict[str, Any], form: OutputFormat) -> None:
     """What a run would do and take: what is found as a sentence, what it takes as a table of intervals."""
     if form == "json":
@@ -157,6 +170,7 @@ def print_forecast(forecast: dict[str, Any], form: OutputFormat) -> None:
         f"{forecast['unchanged']} unchanged, {forecast['gone']} gone; {forecast['stale']} stale, "
         f"{forecast['failed_before']} failed before; {forecast['media']} to tag, {forecast['duplicate']} of them copies"
     )
+    _say_what_is_left(forecast)
     tokens, cost = forecast["tokens"], forecast["cost"]
     numbers = {
         **{name.replace("_", " "): forecast[name] for name in ("media_hours", "frames")},
@@ -169,6 +183,10 @@ def print_forecast(forecast: dict[str, Any], form: OutputFormat) -> None:
     print_rows(columns, [[name, *(number[column] for column in columns[1:])] for name, number in numbers.items()], form)
     err.print(f"{forecast['sampled']} films were probed; speed and tokens come from {forecast['learned_from']}")
     return None
+
+
+def say_waiting() -> None:
+    err.print("another run holds this lake: waiting for it to end")
 
 
 class RunDisplay:
@@ -207,7 +225,7 @@ class RunDisplay:
             err.print(f"interrupted: {done} of {self._planned} media are done and kept; {self._again} does the rest")
 
     def waiting(self) -> None:
-        err.print("another run holds this lake: waiting for it to end")
+        say_waiting()
 
     def listed(self, count: int) -> None:
         self._progress.update(self._task, completed=count)
@@ -222,11 +240,9 @@ class RunDisplay:
             err.print("some sources lie within others: what is listed twice is looked at once")
         if counts["frames_per_video"]:
             err.print(f"of a video, at most {counts['frames_per_video']} frames are looked at")
+        _say_what_is_left(counts)
         for count, words in (
-            (counts["excluded"], "were left out by --include and --exclude"),
-            (counts["unknown"], "are neither image nor video by their names and were left alone"),
             (counts["waiting"], "failed before and wait for a change (--retry-failed tries them again)"),
-            (counts["claimed"], "are left to runs that have planned them (`shotlog runs`)"),
             (counts["stale"], "were tagged under another recipe (tagged again with --retag)"),
         ):
             if count:
@@ -252,12 +268,12 @@ class RunDisplay:
             err.print(f"{done}/{self._planned} media, {note}")
 
 
-def print_summary(summary: dict[str, Any]) -> None:
-    """The last words of a run, for people."""
+def print_summary(summary: dict[str, Any], again: str) -> None:
+    """The last words of a run, for people. again: what does what a budget has left undone."""
     err.print(
         f"run {summary['run_id']} {summary['state']} in {summary['seconds']:.1f} s: {summary['ok']} ok, "
         f"{summary['partial']} partial, {summary['failed']} failed, {summary['skipped']} skipped, "
         f"{summary['frames']} frames"
     )
     if summary["state"] == "stopped":
-        err.print("the budget is spent: what is left, the next run does")
+        err.print(f"{summary['error']}: {again}")

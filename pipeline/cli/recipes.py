@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.options import Format, Lake, chosen_format, given
-from pipeline.cli.output import err, print_rows
+from pipeline.cli.output import err, print_rows, say_waiting
 
 app = typer.Typer(help="Recipes of a lake: list, name and choose them.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -55,5 +55,5 @@ def use(recipe: Which, lake: Lake = None) -> None:
     """
     from pipeline.steps.recipes import use_recipe
 
-    chosen = use_recipe(given(lake=lake), recipe)
+    chosen = use_recipe(given(lake=lake), recipe, say_waiting)
     err.print(f"the views prefer recipe {chosen}" if chosen else "the views show the latest good look")

@@ -109,9 +109,14 @@ def tag(
     return conclude(summary, chosen_format(form), fail_on_error=fail_on_error)
 
 
-def conclude(summary: dict[str, Any], form: OutputFormat, *, fail_on_error: bool) -> None:
-    """A run's last words, and its summary on stdout where a format is asked for. Exits with 1 where that is wished."""
-    print_summary(summary)
+def conclude(
+    summary: dict[str, Any], form: OutputFormat, *, fail_on_error: bool, again: str = "what is left, the next run does"
+) -> None:
+    """A run's last words, and its summary on stdout where a format is asked for. Exits with 1 where that is wished.
+
+    again: what does what a budget has left undone.
+    """
+    print_summary(summary, again)
     if form == "json":
         print_json(summary)
     elif form == "csv":
@@ -125,12 +130,17 @@ def plan(
     lake: Lake = None,
     tagger: Who = None,
     sampling: Which = None,
+    shot_detector: Detector = None,
     metadata: Kinds = None,
     max_frames: Most = None,
+    context: Context = None,
+    vocabulary: Vocabulary = None,
+    prompts: Prompts = None,
     inventory: Inventory = None,
     include: Include = None,
     exclude: Exclude = None,
     limit: Limit = None,
+    thumbnails: Thumbnails = None,
     retag: Retag = None,
     sample: Sample = None,
     retry_failed: Retry = None,
@@ -139,7 +149,8 @@ def plan(
 ) -> None:
     """Say what a run would do, take and cost, before any model runs. Nothing is written.
 
-    Reads the listing, the headers of a few films, and what this lake's own runs took. The same options as `tag`.
+    Reads the listing, the headers of a few films, and what this lake's own runs took. The options of `tag` that say
+    what is done are the same here.
 
     Examples:
 
@@ -154,12 +165,17 @@ def plan(
         lake=lake,
         tagger=tagger,
         sampling=sampling,
+        shot_detector=shot_detector,
         metadata=metadata,
         max_frames=max_frames,
+        context=context,
+        vocabulary=vocabulary,
+        prompts=prompts,
         inventory=inventory,
         include=include,
         exclude=exclude,
         limit=limit,
+        thumbnails=thumbnails,
         retag=retag,
         sample=sample,
         retry_failed=retry_failed,

@@ -128,7 +128,11 @@ def plainly(lake: Lake) -> Iterator[None]:
 
 def is_lake(uri: str, store: Store) -> bool:
     """Whether there is one, of whatever format. Raises LakeError where the place holds something else."""
-    return _read_identity(uri, store) is not None
+    is_other = "://" not in uri and _holds_something_else(Path(uri))  # asked first: a lake may be made just now
+    there = _read_identity(uri, store) is not None
+    if is_other and not there:
+        _check_folder(Path(uri))
+    return there
 
 
 def open_lake(uri: str, store: Store, *, catalog: str | None, create: bool = False, read_only: bool = True) -> Lake:
@@ -256,8 +260,12 @@ def _create(uri: str, store: Store, catalog: str | None) -> Lake | None:
         return None
 
 
+def _holds_something_else(folder: Path) -> bool:
+    return folder.is_dir() and any(entry.name not in {"data", *LEFTOVERS} for entry in folder.iterdir())
+
+
 def _check_folder(folder: Path) -> None:
-    if folder.is_dir() and any(entry.name not in {"data", *LEFTOVERS} for entry in folder.iterdir()):
+    if _holds_something_else(folder):
         raise LakeError(f"'{folder}' is a folder with something else in it: give a new or empty folder as --lake")
 
 

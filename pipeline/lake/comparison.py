@@ -15,6 +15,8 @@ def compare(con: duckdb.DuckDBPyConnection, first: str, second: str) -> Comparis
     """Hold the latest good looks under two recipes against each other, by recipe_id."""
     con.execute(_MOMENTS, {"first": first, "second": second})
     con.execute(_LABELS)
+    left_out = [kind for (kind,) in con.execute(_LEFT_OUT, [first, second]).fetchall()]
+    con.execute("DELETE FROM compared_labels WHERE kind IN (SELECT unnest(?::VARCHAR[]))", [left_out])
     media, moments = con.execute("SELECT count(DISTINCT media_id), count(*) FROM compared_moments").fetchone() or (0, 0)
     return Comparison(
         media,
@@ -23,6 +25,7 @@ def compare(con: duckdb.DuckDBPyConnection, first: str, second: str) -> Comparis
         _dicts(con, _MOST.format(only="second")),
         _dicts(con, _MOST.format(only="first")),
         [Example(*row) for row in con.execute(_EXAMPLES).fetchall()],
+        left_out,
     )
 
 
@@ -65,6 +68,17 @@ KINDS = ("categories", "participants", "actions", "scene", "tags", "rating")
 _LABELS = "CREATE OR REPLACE TEMP TABLE compared_labels AS " + " UNION ALL ".join(
     _OF_KIND.format(kind=kind) for kind in KINDS
 )
+
+# Of what a recipe wasn't asked for it said nothing: that it gave no label is no answer.
+_LEFT_OUT = """
+WITH asked AS (
+    SELECT DISTINCT recipe_id, unnest((recipe -> 'metadata')::VARCHAR[]) AS kind
+    FROM log.recipes
+    WHERE recipe_id IN ($1, $2)
+)
+
+SELECT kind FROM asked WHERE $1 <> $2 GROUP BY kind HAVING count(*) = 1 ORDER BY kind
+"""
 
 _KINDS = """
 SELECT

@@ -72,7 +72,12 @@ def find(con: duckdb.DuckDBPyConnection, named: str) -> str:
 
 
 def name(con: duckdb.DuckDBPyConnection, recipe_id: str, new_name: str) -> None:
-    """Give a recipe a name, inside the caller's transaction; another that had it before loses it."""
+    """Give a recipe a name, inside the caller's transaction; another that had it before loses it.
+
+    Raises UsageError for a name that means something else.
+    """
+    if new_name in (NONE, SHOWN, NEWEST):
+        raise UsageError(f"a recipe can't be called '{new_name}', which means another thing: give another name")
     taken = [one["recipe_id"] for one in known(con) if one["name"] == new_name and one["recipe_id"] != recipe_id]
     now = after(con, "SELECT max(named_at) FROM log.recipe_names")
     rows = [{"recipe_id": other, "name": None, "named_at": now} for other in taken]

@@ -6,11 +6,15 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from pipeline.errors import UsageError
+from pipeline.model import MediaObject
 from pipeline.planning.prices import Price
+
+_NUMBER = r"(?:[0-9]{1,3}(?:[_,][0-9]{3})+|[0-9]+)(?:\.[0-9]+)?"
+"""A comma parts thousands: of '2,50 USD' nobody knows whether 2.5 is meant, or 250."""
 
 _THOUSANDS = {"": 1, "k": 1e3, "m": 1e6, "b": 1e9}
 
@@ -40,7 +44,7 @@ def parse_budget(text: str, currency: str) -> Budget:
     >>> parse_budget("1.5M tokens", "USD").limit
     1500000.0
     """
-    found = re.fullmatch(r"\s*([0-9][0-9_,]*(?:\.[0-9]+)?)\s*([kKmMbB]?)\s+([A-Za-z-]+)\s*", text)
+    found = re.fullmatch(rf"\s*({_NUMBER})\s*([kKmMbB]?)\s+([A-Za-z-]+)\s*", text)
     number = float(re.sub("[_,]", "", found[1])) * _THOUSANDS[found[2].lower()] if found else 0.0
     unit = found[3].lower() if found else ""
     units: dict[str, Literal["money", "gpu_hours", "tokens"]] = {
@@ -51,7 +55,7 @@ def parse_budget(text: str, currency: str) -> Budget:
     }
     if not number or unit not in units:
         raise UsageError(
-            f"budget can't be {text!r}: give an amount above 0 and a unit, as '50 {currency}', '10 GPU-hours' or "
+            f"budget can't be {text!r}: give an amount above 0 and a unit, as '2.50 {currency}', '10 GPU-hours' or "
             "'1M tokens'"
         )
     return Budget(number, units[unit], text.strip())
@@ -69,23 +73,25 @@ class Took:
 class Purse:
     """What is left of a budget while media are looked at. Safe to use from several threads.
 
-    before: what the run had taken when this process began. a_frame: what one frame is expected to take; what frames
-    really took replaces that as they end. The clock runs from now on. more: gets as much more as is given, of what
-    several purses share, and says how much that is; None where this one has all of it.
+    before: what the run had taken when this process began. a_frame: what one frame is expected to take; the tokens that
+    frames really took replace its own as they end. The clock runs from now on. more: gets as much more as is given, of
+    what several purses share, and says how much that is; None where this one has all of it.
     """
 
     def __init__(
         self, budget: Budget, price: Price, before: Took, a_frame: Took, more: Callable[[float], float] | None = None
     ) -> None:
         self.budget, self._price, self._before, self._more = budget, price, before, more
-        self._a_frame = budget.spent(price, **asdict(a_frame))
+        self._a_frame = a_frame
         self._began, self._lock = time.monotonic(), threading.Lock()
         self._prompt = self._completion = 0
-        self._reserved: dict[str, float] = {}
+        self._reserved: dict[str, int] = {}
         self._paid_frames = 0
         self._limit = self.spent if more else budget.limit
         self.is_empty = False
-        """Whether something had to be left."""
+        """Whether something had to be left, and nothing more is begun."""
+        self.too_dear: list[str] = []
+        """URIs of media that take more than the whole budget each: they are left, and others aren't."""
 
     @property
     def spent(self) -> float:
@@ -97,20 +103,26 @@ class Purse:
             completion_tokens=self._before.completion_tokens + self._completion,
         )
 
-    def reserve(self, media_id: str, frames: int) -> bool:
-        """Put aside what so many frames will take; False where there isn't as much left, now and from then on."""
+    def reserve(self, media: MediaObject, frames: int) -> bool:
+        """Put aside what so many frames will take; False where there isn't as much left."""
         with self._lock:
-            needed = frames * self._a_frame
-            if not self.is_empty and self._more and (short := self._short_of(needed)) > 0:
+            if self._of(1) <= self.budget.limit < self._of(frames):
+                self.too_dear.append(media.uri)
+                return False
+            if not self.is_empty and self._more and (short := self._short_of(frames)) > 0:
                 self._limit += self._more(short)
-            if self.is_empty or self._short_of(needed) > 0:
+            if self.is_empty or self._short_of(frames) > 0:
                 self.is_empty = True
                 return False
-            self._reserved[media_id] = needed
+            self._reserved[media.media_id] = frames
             return True
 
-    def _short_of(self, needed: float) -> float:
-        return self.spent + sum(self._reserved.values()) + needed - self._limit
+    def _short_of(self, frames: int) -> float:
+        return self.spent + self._of(sum(self._reserved.values()) + frames) - self._limit
+
+    def _of(self, frames: int) -> float:
+        """What so many frames take, in the budget's unit."""
+        return frames * self.budget.spent(self._price, **asdict(self._a_frame))
 
     def pay(self, media_id: str, frames: int, prompt_tokens: int, completion_tokens: int) -> None:
         """Note what a media object took in the end."""
@@ -119,5 +131,6 @@ class Purse:
             self._prompt += prompt_tokens
             self._completion += completion_tokens
             self._paid_frames += frames
-            if self._paid_frames and self.budget.unit == "tokens":
-                self._a_frame = (self._prompt + self._completion) / self._paid_frames
+            if self._paid_frames:
+                prompt, completion = self._prompt / self._paid_frames, self._completion / self._paid_frames
+                self._a_frame = replace(self._a_frame, prompt_tokens=prompt, completion_tokens=completion)

@@ -181,8 +181,9 @@ WHERE todo AND (media_id, etag) IN (SELECT (media_id, etag) FROM read_parquet(?)
 """
 
 # S3's ETag of an object is the MD5 of its bytes, of one that was put in parts that of the parts' MD5s and their number
-# (or, encrypted with a key of KMS, a number that no other object has). Of others only the bytes tell: where their size
-# was tagged already, their hash is looked up once they are read.
+# (or, encrypted with a key of KMS, a number that no other object has). Where that says nothing, as of a copy that was
+# put in other parts, only the bytes tell: where their size was tagged already, their hash is looked up once they are
+# read.
 _COPIES = """
 CREATE OR REPLACE TEMP TABLE copies AS
 WITH undone AS (
@@ -226,7 +227,7 @@ SELECT
     undone.media_id,
     CASE WHEN is_hashed THEN tagged.tagging_id END AS inherits,
     CASE WHEN is_hashed AND tagged.tagging_id IS NULL AND first.media_id <> undone.media_id THEN first END AS copy_of,
-    CASE WHEN NOT is_hashed THEN alike.by_content END AS alike
+    CASE WHEN inherits IS NULL AND copy_of IS NULL THEN alike.by_content END AS alike
 FROM undone
 LEFT JOIN tagged USING (etag, size_bytes)
 LEFT JOIN originals USING (etag, size_bytes)

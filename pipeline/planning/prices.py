@@ -15,7 +15,7 @@ from pipeline.errors import UsageError
 class Price(BaseModel):
     """Of one tagger. Speed and tokens are of one frame, until this lake's own runs say better."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     frames_per_s: float = Field(gt=0, description="frames a second of a whole run")
     prompt_tokens: float = Field(0, ge=0, description="tokens that a frame and its question take")
@@ -29,7 +29,7 @@ class Price(BaseModel):
 class Prices(BaseModel):
     """One currency, and a price for each tagger: by its whole name (openai:MODEL), else by its kind (openai)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     currency: str = "USD"
     gpu_hour: float = Field(0, ge=0)

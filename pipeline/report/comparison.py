@@ -22,12 +22,13 @@ figcaption { font-size: .85rem } .gained { color: #17703a } .lost { color: #a327
 def page(found: Comparison, first: str, second: str) -> str:
     """One HTML page that needs nothing else: pictures are within it."""
     frames = "".join(_figure(one) for one in found.examples)
+    left_out = f" Left out: {', '.join(found.left_out)}, which only one of them asks for." if found.left_out else ""
     return f"""<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>{escape(first)} and {escape(second)}</title><style>{_STYLE}</style></head>
 <body>
 <h1>{escape(first)} → {escape(second)}</h1>
-<p>{found.moments:,} moments of {found.media:,} media that both looked at.</p>
+<p>{found.moments:,} moments of {found.media:,} media that both looked at.{left_out}</p>
 <h2>How far they agree</h2>
 {_table(found.kinds)}
 <div class="side"><div><h2>Gained</h2>{_table(found.gained)}</div><div><h2>Lost</h2>{_table(found.lost)}</div></div>

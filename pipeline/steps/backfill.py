@@ -7,7 +7,7 @@ and resumed at any time: the lake and the claims say where it stands. No other r
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,7 +21,7 @@ from pipeline.steps.listing import begin_run, check_request, make_run_id, write_
 from pipeline.steps.plan import plan_piece, plans_of, read_batch
 from pipeline.steps.publish import end_run, freeze, run_summary, told_of
 from pipeline.steps.run import Watcher, tag_batches
-from pipeline.steps.spending import had_to_stop
+from pipeline.steps.spending import why_stopped
 from pipeline.steps.workplace import Workplace, shown
 
 KIND = "backfill"
@@ -101,13 +101,17 @@ def backfill(request: dict[str, Any], watch: Watcher, run_id: str | None = None)
         return run_summary(lake, run_id)
 
 
-def cancel(request: dict[str, Any], run_id: str) -> dict[str, Any]:
-    """End a backfill for good: waits for the batches that are being looked at, and keeps what they find."""
+def cancel(request: dict[str, Any], run_id: str, waiting: Callable[[], None] | None = None) -> dict[str, Any]:
+    """End a backfill for good: waits for the batches that are being looked at, and keeps what they find.
+
+    waiting: called once where it has to wait. One that was interrupted there may be called again.
+    """
     work = Workplace.of(request)
     with work.lake(read_only=False) as lake:
-        _check_open(lake, run_id)
-        writer.record_event(lake, run_id, "cancelled")
-        with lake.at_work("backfills", alone=True):
+        if not (is_cancelled(lake, run_id) and any(lake.store.names(lake.work_uri(run_id)))):
+            _check_open(lake, run_id)
+            writer.record_event(lake, run_id, "cancelled")
+        with lake.at_work("backfills", alone=True, waiting=waiting):
             commit_finished(lake, run_id)
             clear_work(lake, run_id)
         freeze(work, lake, run_id)
@@ -196,7 +200,7 @@ def _go_on(work: Workplace, lake: Lake, run_id: str) -> str:
 
 def _end_piece(work: Workplace, lake: Lake, run_id: str) -> int | None:
     plans = plans_of(lake, run_id)
-    stopped = is_cancelled(lake, run_id) or had_to_stop(lake, run_id)
+    stopped = is_cancelled(lake, run_id) or why_stopped(lake, run_id)
     missing = [] if stopped else _missing(lake, run_id, plans[-1])
     if not stopped and not missing and plans[-1]["left"]:
         freeze(work, lake, run_id)

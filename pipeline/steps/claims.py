@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
+import duckdb
+
+from pipeline.errors import LakeError
 from pipeline.lake.catalog import Lake
 from pipeline.planning.listing import LISTING
+
+T = TypeVar("T")
 
 STALLED = timedelta(hours=24)
 """A run that has committed nothing for so long holds no claims: what it has planned would wait for ever."""
@@ -30,13 +37,24 @@ def claim(lake: Lake, run_id: str) -> None:
     lake.read(lambda con: con.execute(f"COPY ({rows}) TO '{place}' (FORMAT parquet)"))
 
 
+def heeding_others(lake: Lake, run_id: str, work: Callable[[tuple[str, ...]], T]) -> T:
+    """What `work` makes of the claims of others; again where a run has ended meanwhile, and its claims have gone."""
+    while True:
+        claims = claims_of_others(lake, run_id)
+        try:
+            return work(claims)
+        except (LakeError, duckdb.Error):
+            if claims_of_others(lake, run_id) == claims:
+                raise
+
+
 def claims_of_others(lake: Lake, run_id: str) -> tuple[str, ...]:
     """The claim files of runs that go on; not of those at rest, which may never go on."""
     prefix = lake.work_uri("")
     files = [uri for uri in lake.store.names(prefix.rstrip("/")) if "/claims/" in uri.removeprefix(prefix)]
     if not files:
         return ()
-    going_on = lake.transaction(lambda con: con.execute(_GOING_ON, [datetime.now(UTC) - STALLED]).fetchall())
+    going_on = lake.read(lambda con: con.execute(_GOING_ON, [datetime.now(UTC) - STALLED]).fetchall())
     runs = {name for (name,) in going_on} - {run_id}
     return tuple(uri for uri in files if uri.removeprefix(prefix).partition("/")[0] in runs)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from pipeline.batch import Batch
-from pipeline.errors import MediaError
+from pipeline.errors import MediaError, passing_codes
 from pipeline.lake.journal import Entry, Journal
 from pipeline.model import Frame, MediaObject, MediaTags, TaggedFrame, Thumbnail
 from pipeline.recipe import Recipe
@@ -59,11 +59,13 @@ class Desk:
         return [(batch, [*taggings, *self._inherited(batch, taggings)]) for batch, taggings in whole]
 
     def _inherited(self, batch: Batch, taggings: Iterable[MediaTags]) -> Iterator[MediaTags]:
-        """What the copies of a batch get: the rows of their originals, or the same failure."""
+        """What the copies of a batch get: the rows of their originals, or the failure that their bytes cause."""
         by_media = {tagging.object.media_id: tagging for tagging in taggings} if batch.copies else {}
         for media, original_id in batch.copies:
-            if original_id in by_media:
-                copy = by_media[original_id].for_copy(media)
+            original = by_media.get(original_id)
+            # what hindered the look at one, and not its bytes, says nothing of the other: that one is left to be done
+            if original and not (original.status == "failed" and original.error_code in passing_codes()):
+                copy = original.for_copy(media)
                 self._on_finished(copy)
                 yield copy
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import duckdb
 from pipeline import sampling
 from pipeline.decode.worker import DecodeChild
 from pipeline.errors import MediaError
-from pipeline.lake.catalog import is_lake
+from pipeline.lake.catalog import Lake, is_lake
 from pipeline.lake.connection import bounded
 from pipeline.lake.nothing import nothing
 from pipeline.lake.past import Past, past
@@ -27,6 +27,7 @@ from pipeline.planning.batches import LEFT
 from pipeline.planning.compare import compare
 from pipeline.planning.forecast import Forecast, Interval, Rates, others, total
 from pipeline.planning.prices import Price, load_prices
+from pipeline.steps.claims import heeding_others
 from pipeline.steps.decoders import Decoders
 from pipeline.steps.footage import Footage
 from pipeline.steps.inventory import how_old
@@ -46,8 +47,13 @@ END_BYTES = 2 << 20
 PROBED_SHARE = 20
 """Of so many media a run reads the header of one beforehand."""
 
+LEAST_PROBED = 5
+
 SHOT_S = 5.0
 """How long a shot is, where this lake has none. Feature films have 3 to 6 s, television a little more."""
+
+BYTES_A_SECOND = 500_000
+"""Of a film of which nothing else is known: 4 Mbit/s, as films in HD have that were made to be streamed."""
 
 MANY_S = 4 * 3600.0
 """The longest film where none was read."""
@@ -68,7 +74,7 @@ def forecast(request: dict[str, Any], watch: Callable[[int], None] | None = None
     work = Workplace.of(request)
     check_sources(work)
     tagger = work.tagger()
-    with scratch_folder() as folder, _reader(work) as con, bounded(con, folder):
+    with scratch_folder() as folder, _reader(work) as (con, lake), bounded(con, folder):
         parts = folder / "listing"
         parts.mkdir()
         write_parts(
@@ -77,8 +83,13 @@ def forecast(request: dict[str, Any], watch: Callable[[int], None] | None = None
             lambda name, data: void((parts / name).write_bytes(data)),
             watch,
         )
-        counts = compare(con, str(parts / "*.parquet"), wish_of(work, tagger, inventoried=how_old(work)))
-        found = foresee(con, work, tagger, work.settings.forecast_sample)
+        wish = wish_of(work, tagger, inventoried=how_old(work))
+
+        def hold_against(claims: tuple[str, ...] = ()) -> dict[str, int]:
+            return compare(con, str(parts / "*.parquet"), replace(wish, claims=claims))
+
+        counts = heeding_others(lake, "", hold_against) if lake else hold_against()
+        found = foresee(con, work, tagger)
     failed_before = counts.pop("retried") + counts.pop("waiting")
     return {**counts, "failed_before": failed_before, **found.as_json()}
 
@@ -93,43 +104,55 @@ def void(_: object) -> None:
 
 
 @contextmanager
-def _reader(work: Workplace) -> Iterator[duckdb.DuckDBPyConnection]:
+def _reader(work: Workplace) -> Iterator[tuple[duckdb.DuckDBPyConnection, Lake | None]]:
     if is_lake(work.lake_uri, work.store(work.lake_uri)):
         with work.lake() as lake:
-            yield lake.con
+            yield lake.con, lake
     else:
         with nothing() as con:
-            yield con
+            yield con, None
 
 
-def foresee(con: duckdb.DuckDBPyConnection, work: Workplace, tagger: Tagger, most_probes: int) -> Forecast:
-    """What will be taken by what is to do by the tables of `compare`. most_probes: films whose headers may be read."""
+def foresee(con: duckdb.DuckDBPyConnection, work: Workplace, tagger: Tagger, media: int | None = None) -> Forecast:
+    """What will be taken by what is to do by the tables of `compare`.
+
+    media: how many a run that goes on at once will look at, and read a second time those that are probed; None: nobody
+    does.
+    """
     recipe = work.recipe(tagger)
     known = past(con, recipe.tagger, recipe.model, recipe.recipe_id)
+    most_probes = work.settings.forecast_sample
+    if media is not None:
+        most_probes = min(most_probes, media // PROBED_SHARE or _least_probes(con, known))
     looker = _Looker(work, most_frames(work, tagger), known.shot_s or SHOT_S)
     media_s, frames, sampled = Interval.exactly(0), Interval.exactly(count(con, _STILLS)), 0
-    for where, unlike in ((_FILMS, known), (_ANIMATIONS, None)):
+    for where in (_FILMS, _ANIMATIONS):
         for seconds, films in con.execute(f"SELECT duration_s, count(*) FROM ({where}) GROUP BY ALL").fetchall():
             if seconds is not None:
                 media_s += Interval.exactly(films * seconds)
                 frames += Interval.exactly(films * looker.frames_of(_film(seconds)))
-        unknown = count(con, f"FROM ({where}) WHERE duration_s IS NULL")
+        unknown, mean_bytes = con.execute(f"SELECT count(*), avg(size_bytes) {_UNKNOWN.format(where)}").fetchall()[0]
         probed = looker.probe(con, where, most_probes) if unknown and most_probes else []
         sampled += len(probed)
-        if probed or unlike is None:
+        if probed:
             media_s += total(unknown, [seconds for seconds, _ in probed])
             frames += total(unknown, [number for _, number in probed], most=looker.ceiling)
+        elif where is _ANIMATIONS:  # most don't move
+            frames += others(unknown, (1,), least=1, most=looker.ceiling)
         else:
-            media_s += others(unknown, unlike.video_s, most=MANY_S)
-            frames += others(unknown, unlike.video_frames, least=1, most=looker.ceiling)
+            guess = max(0.5, (mean_bytes or 0) / BYTES_A_SECOND)
+            media_s += others(unknown, known.video_s or (guess,), most=MANY_S)
+            guessed = known.video_frames or (looker.frames_of(_film(guess)),)
+            frames += others(unknown, guessed, least=1, most=looker.ceiling)
     if looker.guesses:  # how many shots or keyframes there are nobody knows before
         frames = Interval(frames.low / 2, frames.expected, 2 * frames.high)
     return Forecast(media_s, frames, *_prices(work, tagger, known), sampled)
 
 
-def probes_for(work: Workplace, media: int) -> int:
-    """How many headers a run that goes on at once may read twice: for most, what past runs say does."""
-    return min(work.settings.forecast_sample, media // PROBED_SHARE)
+def _least_probes(con: duckdb.DuckDBPyConnection, known: Past) -> int:
+    """Of a small run: a few, where past runs say nothing and there are films that are dear to be wrong about."""
+    large = f"{_UNKNOWN.format(_FILMS)} AND size_bytes > {WHOLE_BYTES}"
+    return LEAST_PROBED if not known.video_s and count(con, large) else 0
 
 
 def _prices(work: Workplace, tagger: Tagger, known: Past) -> tuple[Rates, Price, str]:
@@ -153,6 +176,7 @@ _MOVES = f"regexp_extract(lower(uri), '\\.([^./]*)$', 1) IN {_MAY_MOVE}"
 _STILLS = f"{_LEFT} AND kind = 'image' AND NOT {_MOVES}"
 _ANIMATIONS = f"{_LEFT} AND kind = 'image' AND {_MOVES}"
 _FILMS = f"{_LEFT} AND kind = 'video'"
+_UNKNOWN = "FROM ({}) WHERE duration_s IS NULL"
 
 
 def count(con: duckdb.DuckDBPyConnection, relation: str) -> int:

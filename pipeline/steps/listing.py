@@ -57,10 +57,12 @@ def check_request(work: Workplace, *, listed: bool = False) -> None:
 
 
 def check_sources(work: Workplace) -> None:
-    """Raise UsageError where there are none, or none for the inventory: before anything is made."""
+    """Raise UsageError where there are none, none for the inventory, or a sample is asked for of nothing."""
     if not work.sources:
         raise UsageError("nothing to tag: give s3://bucket/prefix, a folder, a file or an https URL")
     inventoried_sources(work)
+    if work.settings.sample is not None and not (work.settings.retag or "stale" in work.settings.only):
+        raise UsageError("sample is a share of what is stale, of nothing else: give --retag or --only stale with it")
 
 
 def begin_run(

@@ -24,8 +24,8 @@ from pipeline.planning.batches import LEFT, MAX_BATCHES, batches, worth_loading
 from pipeline.planning.compare import compare
 from pipeline.planning.wish import Wish
 from pipeline.recipe import Recipe
-from pipeline.steps.claims import claim, claims_glob, claims_of_others
-from pipeline.steps.forecast import count, foresee, probes_for
+from pipeline.steps.claims import claim, claims_glob, heeding_others
+from pipeline.steps.forecast import count, foresee
 from pipeline.steps.inventory import kept_how_old
 from pipeline.steps.leftovers import seen_meanwhile, state_of, take_over_dead_runs
 from pipeline.steps.listing import listing_glob
@@ -169,23 +169,16 @@ def _hold_against_lake(
         counts = compare(con, listing, wish)
         return {**counts, "overlapping": wish.overlapping}, writer.batches_of_others(con, run_id)
 
-    def claimed() -> tuple[str, ...]:
-        # a caller of the HTTP API waits for the rows, and can't be told to come back when a backfill has got there
-        return () if work.settings.callers_urls else claims_of_others(lake, run_id)
+    def beside(claims: tuple[str, ...]) -> tuple[dict[str, int], int]:
+        return lake.transaction(partial(hold_against, wish=replace(wish, claims=claims)))
 
     with lake.on_all_cores() if parts > 1 else nullcontext():
-        while True:
-            claims = claimed()
-            try:
-                return lake.transaction(partial(hold_against, wish=replace(wish, claims=claims)))
-            except LakeError:
-                if claimed() == claims:  # else a run has ended meanwhile, and its claims have gone
-                    raise
+        # a caller of the HTTP API waits for the rows, and can't be told to come back when a backfill has got there
+        return beside(()) if work.settings.callers_urls else heeding_others(lake, run_id, beside)
 
 
 def _forecast(work: Workplace, lake: Lake, tagger: Tagger, media: int) -> dict[str, Any]:
-    probes = probes_for(work, media)
-    found = lake.read(lambda con: foresee(con, work, tagger, probes))
+    found = lake.read(lambda con: foresee(con, work, tagger, media))
     films = count(lake.con, f"{LEFT} AND kind = 'video' AND copy_of IS NULL")
     return {**found.as_json(), "video_s": found.media_s.expected / films if films else 0.0}
 

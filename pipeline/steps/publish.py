@@ -14,7 +14,7 @@ from pipeline.lake.catalog import Lake
 from pipeline.lake.freeze import publish
 from pipeline.steps.leftovers import clear_done, is_cancelled
 from pipeline.steps.refusals import Refusals
-from pipeline.steps.spending import had_to_stop
+from pipeline.steps.spending import why_stopped
 from pipeline.steps.workplace import Workplace
 
 PLANNED = (
@@ -52,16 +52,17 @@ def end_run(
     cancelled stays so.
 
     A finished run's work folder is cleared; otherwise it stays for a rerun or for the next run to take over.
-    Returns run_id, state, the plan's counts, what was done, and seconds.
+    Returns run_id, state, error, the plan's counts, what was done, and seconds.
     """
     if is_cancelled(lake, run_id):
         return run_summary(lake, run_id)
     whole = error is None and _is_whole(lake, run_id)
     state = "interrupted" if interrupted else "finished" if whole else "incomplete"
-    if state == "incomplete" and error is None and had_to_stop(lake, run_id):
-        state = "stopped"
-    reason = str(error) if isinstance(error, ShotlogError | MediaError) else type(error).__name__
-    detail: dict[str, Any] = {"error": reason} if error else {}
+    detail: dict[str, Any] = {}
+    if error:
+        detail["error"] = str(error) if isinstance(error, ShotlogError | MediaError) else type(error).__name__
+    elif state == "incomplete" and (reason := why_stopped(lake, run_id)):
+        state, detail["error"] = "stopped", reason
     if refused := Refusals(lake, run_id).kept():
         detail["refused"] = [(refusal.uri, refusal.code, refusal.sentence) for refusal in refused]
     writer.record_event(lake, run_id, state, detail)
@@ -131,4 +132,5 @@ def run_summary(lake: Lake, run_id: str) -> dict[str, Any]:
 
     row = lake.read(find)
     counts = {name: row.get(name) or 0 for name in (*PLANNED, *DONE)}
-    return {"run_id": run_id, "state": row.get("state"), **counts, "seconds": round(row.get("seconds") or 0.0, 3)}
+    ended = {"state": row.get("state"), "error": row.get("error")}
+    return {"run_id": run_id, **ended, **counts, "seconds": round(row.get("seconds") or 0.0, 3)}

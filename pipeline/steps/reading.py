@@ -187,7 +187,7 @@ class Readers:
             shots = opened.shots = footage.shots(info)
             opened.subtitles = footage.subtitles(info)
             targets = self._targets(opened, footage)
-            if self._purse and not self._purse.reserve(opened.object.media_id, len(targets)):
+            if self._purse and not self._purse.reserve(opened.object, len(targets)):
                 raise _TooDear
             for frame in footage.frames(info, shots, targets):
                 opened.decode_s += time.monotonic() - started

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pipeline.lake import recipes
@@ -25,10 +26,13 @@ def name_recipe(request: dict[str, Any], recipe: str, name: str) -> str:
         return recipe_id
 
 
-def use_recipe(request: dict[str, Any], recipe: str) -> str | None:
-    """Let the views prefer this recipe, or with `none` the latest look. Returns its id. Raises as `name_recipe`."""
+def use_recipe(request: dict[str, Any], recipe: str, waiting: Callable[[], None] | None = None) -> str | None:
+    """Let the views prefer this recipe, or with `none` the latest look. Returns its id. Raises as `name_recipe`.
+
+    waiting: called once where a run holds the lake; then it waits for that.
+    """
     work = Workplace.of(request)
-    with work.lake(read_only=False) as lake, lake.at_work(alone=True):
+    with work.lake(read_only=False) as lake, lake.at_work(alone=True, waiting=waiting):
         recipe_id = None if recipe == recipes.NONE else recipes.find(lake.con, recipe)
         with lake.on_all_cores():
             lake.transaction(lambda con: recipes.choose(con, recipe_id))

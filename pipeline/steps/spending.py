@@ -84,9 +84,18 @@ def _taken(con: duckdb.DuckDBPyConnection, run_id: str) -> Took:
 
 
 _TAKEN = """
-SELECT coalesce(sum(seconds), 0), coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0)
-FROM log.batches
-WHERE run_id = ?
+WITH worked AS (
+    SELECT coalesce(sum((detail ->> 'seconds')::DOUBLE), 0) AS seconds
+    FROM log.run_events
+    WHERE run_id = $1 AND event = 'worked'
+)
+
+SELECT
+    coalesce(sum(batches.seconds), 0) + any_value(worked.seconds),
+    coalesce(sum(prompt_tokens), 0),
+    coalesce(sum(completion_tokens), 0)
+FROM worked
+LEFT JOIN log.batches ON run_id = $1
 """
 
 
@@ -101,20 +110,46 @@ def pay(purse: Purse, tagging: MediaTags) -> None:
     )
 
 
-def record_spent(lake: Lake, run_id: str, purse: Purse) -> None:
-    """Append that the run had to leave something."""
-    writer.record_event(lake, run_id, "spent", {"budget": purse.budget.text, "spent": round(purse.spent, 6)})
+def record_worked(lake: Lake, run_id: str, seconds: float) -> None:
+    """Append how long was worked on what wasn't committed: it was paid for all the same."""
+    writer.record_event(lake, run_id, "worked", {"seconds": seconds})
 
 
-def had_to_stop(lake: Lake, run_id: str) -> str | None:
-    """The budget that the run's last plan came to the end of, as it was given."""
-    row = lake.transaction(lambda con: con.execute(_STOPPED, [run_id]).fetchone())
-    return str(json.loads(row[0])["budget"]) if row and row[0] else None
+def record_left(lake: Lake, run_id: str, purse: Purse) -> None:
+    """Append that the run had to leave something, and why."""
+    told = {"budget": purse.budget.text}
+    if purse.is_empty:
+        writer.record_event(lake, run_id, "spent", {**told, "spent": round(purse.spent, 6)})
+    if purse.too_dear:
+        writer.record_event(lake, run_id, "too_dear", {**told, "uri": purse.too_dear[0]})
 
 
-_STOPPED = """
-SELECT arg_max(detail, happened_at) FILTER (event = 'spent')
+def is_spent(lake: Lake, run_id: str) -> bool:
+    """Whether the run's last plan came to the end of its budget."""
+    return "spent" in _left(lake, run_id)
+
+
+def why_stopped(lake: Lake, run_id: str) -> str | None:
+    """A sentence on why the run's last plan had to leave something for want of budget; None where it hadn't to."""
+    left = _left(lake, run_id)
+    if "spent" in left:
+        return f"the budget of {left['spent']['budget']} is spent"
+    if dear := left.get("too_dear"):
+        return f"{dear['uri']} takes more than the whole budget of {dear['budget']}"
+    return None
+
+
+def _left(lake: Lake, run_id: str) -> dict[str, dict[str, Any]]:
+    """Event → what it said, where it is of the last plan."""
+    rows = lake.transaction(lambda con: con.execute(_LEFT, [run_id]).fetchall())
+    return {event: json.loads(detail) for event, detail in rows}
+
+
+_LEFT = """
+SELECT event, arg_max(detail, happened_at)
 FROM log.run_events
-WHERE run_id = $1
-HAVING max(happened_at) FILTER (event = 'spent') > max(happened_at) FILTER (event IN ('planned', 'resumed'))
+WHERE run_id = $1 AND event IN ('spent', 'too_dear') AND happened_at > (
+    SELECT max(happened_at) FROM log.run_events WHERE run_id = $1 AND event IN ('planned', 'resumed')
+)
+GROUP BY event
 """

@@ -19,7 +19,7 @@ from pipeline.steps.desk import Desk
 from pipeline.steps.leftovers import is_cancelled, part_of
 from pipeline.steps.plan import plans_of, read_batch
 from pipeline.steps.reading import Readers
-from pipeline.steps.spending import had_to_stop, open_purse, pay, record_spent
+from pipeline.steps.spending import is_spent, open_purse, pay, record_left, record_worked
 from pipeline.steps.workplace import Workplace
 from pipeline.taggers.base import Look, Tagger
 
@@ -38,7 +38,7 @@ def tag_batch(request: dict[str, Any], run_id: str, batch_id: str, crew: Crew = 
     done: list[MediaTags] = []
     with lake.at_work(crew, alone=False):
         is_done = writer.has_batch(lake, run_id, batch_id) or is_cancelled(lake, run_id)
-        if not is_done and not had_to_stop(lake, run_id):
+        if not is_done and not is_spent(lake, run_id):
             batch, tagger = read_batch(lake, run_id, batch_id), work.tagger()
             purse = open_purse(work, lake, run_id, plans_of(lake, run_id)[-1], batch_id)
             desk = desk_of(work, lake, run_id, tagger, done.append, purse)
@@ -83,7 +83,7 @@ def look_at(
 
     load_s: what loading the tagger took; it stands with the batch that is whole first. purse: what may be spent; media
     for which it doesn't reach are left, and the others of their batch committed as a part. Interrupted, it leaves all
-    that was answered in the journal; killed, all but the last seconds.
+    that was answered in the journal, and what time that took in the lake; killed, all but the last seconds.
     """
     readers, since = Readers(work, batches, desk, tagger, decoders, purse), time.monotonic() - (load_s or 0.0)
 
@@ -112,14 +112,15 @@ def look_at(
     except BaseException:
         with suppress(Exception):  # what broke it may also hinder this, and matters more
             desk.break_off()
+            record_worked(lake, desk.run_id, time.monotonic() - since)
         raise
     commit_whole()
-    if purse and purse.is_empty:
+    if purse and (purse.is_empty or purse.too_dear):
         for batch, taggings in desk.take_rest():
             part_id, part = part_of(lake, desk.run_id, batch.batch_id, taggings)
             if part:
                 commit(batch, part_id, part)
-        record_spent(lake, desk.run_id, purse)
+        record_left(lake, desk.run_id, purse)
 
 
 def summary(taggings: Iterable[MediaTags]) -> dict[str, int]:

@@ -71,6 +71,8 @@ def read_manifest(store: Store, uri: str) -> Manifest:
             f"'{uri}' is not an inventory's manifest ({type(error).__name__}: {error}): give the URI of a "
             "manifest.json that S3 wrote"
         ) from error
+    if not manifest.parts:  # of an empty bucket, or cut short: by it every object would be gone
+        raise StoreError(f"the inventory '{uri}' names no files of rows: {_NEWER}")
     if form not in FORMS:
         raise StoreError(f"the inventory '{uri}' has the format {form!r}: let S3 write it as {', '.join(FORMS)}")
     return manifest

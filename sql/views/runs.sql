@@ -18,6 +18,14 @@ WITH done AS (
     GROUP BY run_id
 ),
 
+-- What was worked on and broken off before it was committed.
+broken_off AS (
+    SELECT run_id, sum((detail ->> 'seconds')::DOUBLE) / 3600 AS hours
+    FROM log.run_events
+    WHERE event = 'worked'
+    GROUP BY run_id
+),
+
 planned AS (
     SELECT
         run_id,
@@ -111,7 +119,7 @@ SELECT
     coalesce(done.media_hours, 0) AS media_hours,
     (plan -> '$.forecast.media_hours')::STRUCT(low DOUBLE, expected DOUBLE, high DOUBLE) AS media_hours_forecast,
     -- as a budget is measured, by the prices that the run was planned with
-    coalesce(done.hours, 0) * (plan ->> '$.forecast.prices.gpus')::DOUBLE AS gpu_hours,
+    (coalesce(done.hours, 0) + coalesce(broken_off.hours, 0)) * (plan ->> '$.forecast.prices.gpus')::DOUBLE AS gpu_hours,
     (plan -> '$.forecast.gpu_hours')::STRUCT(low DOUBLE, expected DOUBLE, high DOUBLE) AS gpu_hours_forecast,
     gpu_hours * (plan ->> '$.forecast.prices.gpu_hour')::DOUBLE
         + coalesce(done.prompt_tokens, 0) / 1e6 * (plan ->> '$.forecast.prices.million_prompt_tokens')::DOUBLE
@@ -122,6 +130,7 @@ SELECT
     ended.error
 FROM log.runs
 LEFT JOIN done USING (run_id)
+LEFT JOIN broken_off USING (run_id)
 LEFT JOIN planned USING (run_id)
 LEFT JOIN ended USING (run_id)
 LEFT JOIN speed USING (run_id)

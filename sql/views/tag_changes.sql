@@ -1,17 +1,33 @@
 -- One row: one label that the shown look and the latest look under another recipe don't both have, at a moment of both.
-WITH pairs AS (
+-- (Of kinds that both recipes ask for.)
+WITH asked AS (
+    SELECT recipe_id, any_value((recipe -> 'metadata')::VARCHAR[]) AS kinds FROM log.recipes GROUP BY recipe_id
+),
+
+looks AS (
     SELECT
         media.media_id,
         media.uri,
         media.tagging_id AS now_id,
-        arg_max(taggings.tagging_id, (taggings.tagged_at, taggings.tagging_id)) AS before_id
+        media.recipe_id AS now_recipe,
+        arg_max(
+            {'tagging_id': taggings.tagging_id, 'recipe_id': taggings.recipe_id},
+            (taggings.tagged_at, taggings.tagging_id)
+        ) AS before
     FROM media
     JOIN log.taggings
         ON taggings.media_id = media.media_id
         AND taggings.etag = media.etag
         AND taggings.recipe_id <> media.recipe_id
         AND taggings.status IN ('ok', 'partial')
-    GROUP BY media.media_id, media.uri, media.tagging_id
+    GROUP BY media.media_id, media.uri, media.tagging_id, media.recipe_id
+),
+
+pairs AS (
+    SELECT media_id, uri, now_id, before.tagging_id AS before_id, list_intersect(now_asked.kinds, before_asked.kinds) AS kinds
+    FROM looks
+    JOIN asked AS now_asked ON now_asked.recipe_id = now_recipe
+    JOIN asked AS before_asked ON before_asked.recipe_id = before.recipe_id
 ),
 
 moments AS (
@@ -37,10 +53,12 @@ labels AS (
 
 before AS (
     SELECT moments.*, kind, label, score FROM moments JOIN labels ON tagging_id = before_id AND labels.timestamp_s = moments.timestamp_s
+    WHERE list_contains(kinds, kind)
 ),
 
 now AS (
     SELECT moments.*, kind, label, score FROM moments JOIN labels ON tagging_id = now_id AND labels.timestamp_s = moments.timestamp_s
+    WHERE list_contains(kinds, kind)
 )
 
 SELECT

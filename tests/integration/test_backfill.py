@@ -5,16 +5,20 @@ import os
 import random
 import signal
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from pipeline.errors import LakeError, UsageError
-from pipeline.steps import backfill, claims, plan
+from pipeline.steps import backfill, claims
 from pipeline.steps import run as whole_run
+from pipeline.steps.forecast import forecast
 from pipeline.steps.forget import forget
 from pipeline.steps.tag import tag_batch
+from pipeline.steps.workplace import Workplace
 from tests.integration.doors import SHOTLOG, ask, environment, files, fill, rows, shotlog, tag
 from tests.integration.quiet import Quiet
 from tests.integration.test_postgres import HALF, ONCE, ORPHANS
@@ -176,16 +180,16 @@ def test_one_that_ends_while_another_run_compares_holds_nothing_back(request_, a
     lake = request_["lake"]
     run_id = backfill.begin(request_, "by-hand")
     backfill.plan(request_, run_id, 0, 1_000)
-    asked = []
+    asked, find = [], claims.claims_of_others
 
     def cancelled_then(lake, own_id):
-        found = claims.claims_of_others(lake, own_id)
+        found = find(lake, own_id)
         if not asked:
             backfill.cancel(request_, run_id)
         asked.append(found)
         return found
 
-    monkeypatch.setattr(plan, "claims_of_others", cancelled_then)
+    monkeypatch.setattr(claims, "claims_of_others", cancelled_then)
     assert tag(lake, archive, max_frames=2)["ok"] == 6
     assert len(asked[0]) == 1
 
@@ -253,6 +257,34 @@ def test_one_that_is_cancelled_keeps_what_it_did_and_does_no_more(request_, arch
         again = shotlog("backfill", "--lake", "lake", verb, run_id, cwd=tmp_path)
         assert again.returncode == 2
         assert f"there is no backfill '{run_id}' to go on with: open ones are none" in again.stderr
+
+
+def test_one_whose_cancelling_was_interrupted_is_cancelled_by_another_try(request_):
+    run_id = backfill.begin(request_, "by-hand")
+    batches = backfill.plan(request_, run_id, 0, 1_000)["batches"]
+    with (
+        patch("pipeline.lake.writer.commit_batch", side_effect=ConnectionAbortedError),
+        suppress(ConnectionAbortedError),
+    ):
+        tag_batch(request_, run_id, batches[0], "backfills")  # answered, and not committed
+    work = Workplace.of(request_)
+    with work.lake(read_only=False) as lake, lake.at_work("backfills", alone=False):  # a batch is being looked at
+        with pytest.raises(KeyboardInterrupt):
+            backfill.cancel(request_, run_id, interrupted)
+    assert (Path(request_["lake"]) / "work" / run_id).exists()
+    assert backfill.cancel(request_, run_id)["state"] == "cancelled"
+    assert not (Path(request_["lake"]) / "work" / run_id).exists()
+    assert files(request_["lake"]) == ["a.mp4"], "what was answered is kept"
+
+
+def interrupted():
+    raise KeyboardInterrupt
+
+
+def test_a_forecast_leaves_out_what_a_backfill_has_planned(request_, archive):
+    backfill.plan(request_, backfill.begin({**request_, "media_kinds": "image"}, "by-hand"), 0, 1_000)
+    found = forecast({**request_, "sources": str(archive)})
+    assert [found[name] for name in ("new", "claimed", "media")] == [6, 2, 4]
 
 
 def test_a_dry_run_cancels_nothing_and_foresees_what_is_left(request_, tmp_path):

@@ -12,12 +12,13 @@ from PIL import Image
 
 from pipeline.errors import UsageError
 from pipeline.lake import writer
-from pipeline.steps import backfill, claims
+from pipeline.steps import backfill, claims, spending
 from pipeline.steps.listing import list_media
 from pipeline.steps.plan import plan_batches
 from pipeline.steps.publish import publish_run
 from pipeline.steps.tag import tag_batch
-from tests.integration.doors import ask, shotlog, tag
+from pipeline.steps.workplace import Workplace
+from tests.integration.doors import ask, fill, shotlog, tag
 from tests.integration.quiet import Quiet
 from tests.servers.scripted import MODEL, Scripted, listening, says
 
@@ -137,12 +138,49 @@ def test_gpu_hours_run_by_the_clock(archive, tmp_path):
     assert tag(tmp_path / "lake", archive, budget="10 GPU-hours", **ASKED)["state"] == "finished"
 
 
+@pytest.mark.usefixtures("server")
+def test_what_takes_more_than_the_whole_budget_is_named_and_hinders_nothing_else(archive, tmp_path):
+    fill(archive, "00-film.mp4=bikes.mp4")  # ten frames
+    wide = {**ASKED, "workers": 1}
+    asked = {"sources": str(archive), "lake": str(tmp_path / "lake"), "limit": 8, **wide}
+    first = tag(tmp_path / "lake", archive, budget="150 tokens", limit=8, **wide)
+    assert (first["ok"], first["state"]) == (7, "stopped")
+    assert first["error"] == f"{archive}/00-film.mp4 takes more than the whole budget of 150 tokens"
+    assert ask(tmp_path / "lake", SPENT) == [(7 * A_FRAME,)]
+    assert backfill.backfill({**asked, "budget": "150 tokens"}, Quiet())["state"] == "stopped", "and doesn't go round"
+    assert tag(tmp_path / "lake", archive, **wide)["state"] == "finished"
+    assert ask(tmp_path / "lake", "SELECT count(*) FROM media") == [(21,)]
+
+
+def test_what_was_broken_off_is_counted(archive, tmp_path, monkeypatch):
+    request = {"sources": str(archive), "lake": str(tmp_path / "lake"), "workers": 1, "tagger": "null"}
+    (tmp_path / "prices.toml").write_text("[taggers.null]\nframes_per_s = 1000\ngpus = 1\n")
+    request |= {"prices": str(tmp_path / "prices.toml"), "budget": "10 GPU-hours"}
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Quiet, "tagged", _interrupt)
+        backfill.backfill(request, Quiet())
+    ((run_id, state, before),) = ask(tmp_path / "lake", "SELECT run_id, state, gpu_hours FROM runs")
+    assert (state, before > 0) == ("interrupted", True)
+    assert backfill.backfill(request, Quiet(), run_id)["state"] == "finished"
+    ((after, committed),) = ask(
+        tmp_path / "lake",
+        "SELECT gpu_hours, (SELECT sum(seconds) / 3600 FROM log.batches WHERE run_id = runs.run_id) FROM runs",
+    )
+    assert after == pytest.approx(before + committed)
+    with Workplace.of(request).lake() as lake:
+        assert spending._taken(lake.con, run_id).seconds == pytest.approx(after * 3600)
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt
+
+
 def test_a_unit_nobody_knows_is_refused_before_anything_is_made(archive, tmp_path):
     with pytest.raises(UsageError, match="budget can't be '5 apples': give an amount above 0 and a unit"):
         tag(tmp_path / "lake", archive, budget="5 apples")
     done = shotlog("tag", "in", "--budget", "12", "--tagger", "null", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "as '50 USD', '10 GPU-hours' or '1M tokens'" in done.stderr
+    assert "as '2.50 USD', '10 GPU-hours' or '1M tokens'" in done.stderr
     assert not (tmp_path / "lake").exists()
 
 
@@ -152,4 +190,6 @@ def test_the_command_says_that_it_stopped(tmp_path):
     ours = {name: value for name, value in os.environ.items() if name.startswith("SHOTLOG_")}
     done = shotlog(*command, "--workers", "1", "--format", "json", cwd=tmp_path, **ours)
     assert (done.returncode, json.loads(done.stdout)["state"]) == (0, "stopped"), done.stderr
-    assert "the budget is spent: what is left, the next run does" in done.stderr
+    assert "the budget of 40 tokens is spent: what is left, the next run does" in done.stderr.replace("\n", " ")
+    done = shotlog("backfill", *command[1:], "--workers", "1", cwd=tmp_path, **ours)
+    assert "is spent: go on with a higher --budget: shotlog backfill --resume " in done.stderr.replace("\n", " ")

@@ -10,10 +10,11 @@ from boto3.s3.transfer import TransferConfig
 
 import pipeline
 from pipeline.lake.catalog import Lake
-from pipeline.steps import plan, run
+from pipeline.steps import backfill, plan, run
 from pipeline.steps.desk import Desk
+from pipeline.steps.tag import tag_batch
 from tests.integration import doors
-from tests.integration.doors import ask, fill, tag
+from tests.integration.doors import ask, files, fill, tag
 from tests.integration.quiet import Quiet
 from tests.media import media
 
@@ -83,6 +84,30 @@ def test_an_object_put_in_parts_is_known_under_another_name(put, s3, tmp_path):
         ("after.mp4", True, None)
     ]
     assert ask(lake, LOOKED) == [(1,)]
+
+
+def test_a_copy_in_other_parts_is_known_by_its_bytes(put, s3, tmp_path):
+    lake, source = tmp_path / "lake", put()
+    bucket, in_parts = source.split("/")[2], TransferConfig(multipart_threshold=1)
+    s3.client().upload_file(str(media("cfr.mp4")), bucket, "in/before.mp4", Config=in_parts)
+    tag(lake, source)
+    assert tag(lake, put("after.mp4=cfr.mp4"))["inherited"] == 1
+    assert ask(lake, "SELECT count(DISTINCT etag), count(DISTINCT content_id) FROM media") == [(2, 1)]
+    assert ask(lake, LOOKED) == [(1,)]
+
+
+def test_a_copy_whose_original_goes_before_it_is_read_is_looked_at_itself(put, tmp_path):
+    request = {"sources": put("a-old.mp4=cfr.mp4", "b-new.mp4=cfr.mp4"), "lake": str(tmp_path / "lake")}
+    request |= {"tagger": "null", "workers": 1}
+    run_id = backfill.begin(request, "by-hand")
+    planned = backfill.plan(request, run_id, 0, 1000)
+    put(gone=["a-old.mp4"])
+    counts = tag_batch(request, run_id, planned["batches"][0], "backfills")
+    assert (counts["ok"], counts["failed"]) == (0, 1)
+    assert backfill.end_piece(request, run_id) is None
+    assert tag(tmp_path / "lake", request["sources"])["ok"] == 1
+    assert files(tmp_path / "lake") == ["b-new.mp4"]
+    assert files(tmp_path / "lake", "failures") == []
 
 
 def test_under_another_recipe_a_copy_is_looked_at(put, tmp_path):

@@ -266,6 +266,7 @@ BAD = {
         lambda _: said(fileFormat="Avro"),
         "has the format 'Avro': let S3 write it as CSV, ORC, Parquet",
     ),
+    "no rows": (lambda _: said(files=[]), "names no files of rows: take a newer inventory"),
     "no table": (no_table, "can't be read (.*: take a newer inventory"),
 }
 

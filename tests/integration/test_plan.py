@@ -1,11 +1,13 @@
 """What a run would do and take is known before it, and the fact stands beside it afterwards."""
 
+import inspect
 import json
 import os
 from contextlib import closing
 
 import pytest
 
+from pipeline.cli import tag as cli
 from pipeline.lake import writer
 from pipeline.lake.catalog import open_lake
 from pipeline.planning.budget import Budget
@@ -153,6 +155,31 @@ def test_a_prefix_that_matches_nothing_is_no_error(s3, tmp_path):
         done = shotlog(verb, "s3://bare/out/", "--lake", "lake", "--tagger", "null", cwd=tmp_path, **s3.env)
         assert done.returncode == 0, done.stderr
         assert "listed 0 media objects" in done.stderr
+        assert "no image or video lies there: check the URI, and --include and --exclude" in done.stderr
+
+
+def test_a_folder_with_something_else_is_no_empty_lake(tmp_path):
+    fill(tmp_path / "in", "cfr.mp4")
+    done = shotlog("plan", "in", "--lake", "in", "--tagger", "null", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "is a folder with something else in it: give a new or empty folder as --lake" in done.stderr.replace(
+        "\n", " "
+    )
+
+
+def test_what_decides_what_a_run_does_can_be_asked_of_its_plan():
+    of_the_run = {"workers", "decoder", "dry_run", "budget", "fail_on_error"}
+    assert inspect.signature(cli.tag).parameters.keys() - of_the_run <= inspect.signature(cli.plan).parameters.keys()
+
+
+def test_a_run_over_a_few_large_films_knows_how_long_they_are(tmp_path):
+    archive = fill(tmp_path / "in", "bikes.mp4", "coffee.png")
+    with (archive / "bikes.mp4").open("ab") as film:
+        film.truncate(33 << 20)  # beyond what is fetched whole to be probed
+    tag(tmp_path / "lake", archive)
+    ((forecast, frames, hours),) = ask(tmp_path / "lake", "SELECT frames_forecast, frames, media_hours FROM runs")
+    assert (forecast["low"], forecast["expected"]) == (frames, frames) == (11, 11)
+    assert hours > 0
 
 
 def test_a_table_of_prices_that_is_wrong_is_said_before_anything_is_listed(tmp_path):

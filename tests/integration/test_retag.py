@@ -140,6 +140,7 @@ def test_compare_says_how_far_two_recipes_agree_and_shows_it(lake):
         "kinds": [{"kind": "tags", "both": 4, "only_first": 4, "only_second": 4, "agreement": 0.3333}],
         "gained": [{"kind": "tags", "label": "cat", "moments": 4}],
         "lost": [{"kind": "tags", "label": "hat", "moments": 4}],
+        "left_out": [],
     }
     text = page.read_text()
     assert text.count("data:image/webp;base64,") == 2
@@ -150,6 +151,39 @@ def test_compare_says_how_far_two_recipes_agree_and_shows_it(lake):
     assert shown.stdout.splitlines()[1].split() == ["tags", "4", "4", "4", "0.333"]
     same = json.loads(shotlog("compare", ids[0], ids[0], "--lake", "lake", "--format", "json", cwd=lake.parent).stdout)
     assert (same["moments"], same["gained"], same["kinds"][0]["agreement"]) == (6, [], 1.0)
+
+
+def test_a_kind_that_only_one_recipe_asks_for_is_no_change(tmp_path):
+    archive = fill(tmp_path / "in", "coffee.png")
+    for metadata, retag in (("participants,categories,tags", False), ("tags", True)):
+        tag(tmp_path / "lake", archive, tagger="builtin", metadata=metadata, retag=retag)
+    ids = recipes(tmp_path / "lake")
+    assert ask(tmp_path / "lake", "SELECT count(*) > 0 FROM log.participants") == [(True,)]
+    assert ask(tmp_path / "lake", "SELECT count(*) FROM tag_changes") == [(0,)]
+    command = ["compare", *ids, "--lake", "lake", "--html", "page.html"]
+    found = json.loads(shotlog(*command, "--format", "json", cwd=tmp_path).stdout)
+    assert (found["gained"], found["lost"], found["left_out"]) == ([], [], ["categories", "participants"])
+    for said in (shotlog(*command, cwd=tmp_path).stderr, (tmp_path / "page.html").read_text().lower()):
+        assert "left out: categories, participants, which only one of them asks for" in said
+
+
+def test_a_name_that_means_something_else_is_refused(lake):
+    done = shotlog("recipes", "name", RECIPE.recipe_id, "none", "--lake", "lake", cwd=lake.parent)
+    assert (done.returncode, "a recipe can't be called 'none'" in done.stderr) == (2, True)
+
+
+def test_a_sample_of_nothing_is_refused(lake):
+    done = shotlog("tag", "in", "--sample", "1%", "--lake", "lake", "--tagger", "null", cwd=lake.parent)
+    assert (done.returncode, "give --retag or --only stale with it" in done.stderr.replace("\n", " ")) == (2, True)
+
+
+def test_recipes_without_a_moment_of_both_say_what_to_do(tmp_path):
+    archive = fill(tmp_path / "in", "cfr.mp4")
+    for sampling, retag in (("uniform", False), ("every:700ms", True)):
+        tag(tmp_path / "lake", archive, sampling=sampling, retag=retag, max_frames=1)
+    done = shotlog("compare", *recipes(tmp_path / "lake"), "--lake", "lake", cwd=tmp_path)
+    assert "0 moments of 0 media that both looked at" in done.stderr
+    assert "shotlog tag URI… --retag --sample 1%" in done.stderr
 
 
 def test_names_in_the_page_are_text_and_no_markup(lake):

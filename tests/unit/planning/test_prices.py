@@ -3,8 +3,9 @@
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.planning.budget import Budget, parse_budget
+from pipeline.planning.budget import Budget, Purse, Took, parse_budget
 from pipeline.planning.prices import Price, load_prices
+from tests.unit.lake.made import media
 
 TABLE = """
 currency = "EUR"
@@ -54,6 +55,7 @@ def test_a_price_is_found_by_the_whole_name_then_by_its_kind(table):
             "has taggers.openai.frames_per_s = 0: input should",
         ),
         (TABLE.replace("gpus = 1", "cpus = 1"), "has taggers.openai.cpus = 1: extra inputs are not permitted"),
+        (TABLE.replace("gpus = 1", "gpus = inf"), "has taggers.openai.gpus = inf: input should be a finite number"),
         ("currency = ", "can't be read .*: give SHOTLOG_PRICES a TOML file"),
         ("\xff", "has taggers|can't be read"),
     ],
@@ -78,21 +80,38 @@ def test_a_table_that_isnt_there_is_said_so(tmp_path):
         ("1M tokens", 1e6, "tokens"),
         ("2.5 B tokens", 2.5e9, "tokens"),
         ("1,500 tokens", 1500, "tokens"),
+        ("1_500_000.5 tokens", 1500000.5, "tokens"),
         ("750k tokens", 750e3, "tokens"),
         ("50", None, None),
         ("50 EUR", None, None),
         ("-5 USD", None, None),
         ("0 tokens", None, None),
         ("five USD", None, None),
+        ("2,50 USD", None, None),
+        ("0,5 GPU-hours", None, None),
+        ("1_0 tokens", None, None),
         ("", None, None),
     ],
 )
 def test_a_budget_has_an_amount_and_a_known_unit(text, limit, unit):
     if limit is None:
-        with pytest.raises(UsageError, match="give an amount above 0 and a unit, as '50 USD', '10 GPU-hours' or '1M"):
+        with pytest.raises(
+            UsageError, match=r"give an amount above 0 and a unit, as '2\.50 USD', '10 GPU-hours' or '1M"
+        ):
             parse_budget(text, "USD")
     else:
         assert parse_budget(text, "USD") == Budget(limit, unit, text)
+
+
+@pytest.mark.parametrize("text", ["0.1 USD", "100 tokens"])
+def test_a_purse_learns_what_frames_take_where_the_table_was_wrong(text):
+    price = Price(frames_per_s=1000, million_prompt_tokens=1000, million_completion_tokens=1000)
+    purse = Purse(parse_budget(text, "USD"), price, Took(), Took(0.001, 1, 1))
+    assert purse.reserve(media("a.png"), 1)
+    assert purse.reserve(media("b.png"), 1)
+    purse.pay(media("a.png").media_id, 1, 11, 7)
+    # 18 are paid, 18 put aside for what is looked at, and three times as many are left
+    assert [purse.reserve(media(f"{number}.png"), 1) for number in range(4)] == [True, True, True, False]
 
 
 def test_a_budget_is_measured_in_its_own_unit():

@@ -90,8 +90,8 @@ class Purse:
         self._limit = self.spent if more else budget.limit
         self.is_empty = False
         """Whether something had to be left, and nothing more is begun."""
-        self.too_dear: list[str] = []
-        """URIs of media that take more than the whole budget each: they are left, and others aren't."""
+        self.too_dear: str | None = None
+        """URI of the first media object that takes more than the whole budget: such are left, and others aren't."""
 
     @property
     def spent(self) -> float:
@@ -107,7 +107,7 @@ class Purse:
         """Put aside what so many frames will take; False where there isn't as much left."""
         with self._lock:
             if self._of(1) <= self.budget.limit < self._of(frames):
-                self.too_dear.append(media.uri)
+                self.too_dear = self.too_dear or media.uri
                 return False
             if not self.is_empty and self._more and (short := self._short_of(frames)) > 0:
                 self._limit += self._more(short)

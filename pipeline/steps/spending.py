@@ -121,7 +121,7 @@ def record_left(lake: Lake, run_id: str, purse: Purse) -> None:
     if purse.is_empty:
         writer.record_event(lake, run_id, "spent", {**told, "spent": round(purse.spent, 6)})
     if purse.too_dear:
-        writer.record_event(lake, run_id, "too_dear", {**told, "uri": purse.too_dear[0]})
+        writer.record_event(lake, run_id, "too_dear", {**told, "uri": purse.too_dear})
 
 
 def is_spent(lake: Lake, run_id: str) -> bool:

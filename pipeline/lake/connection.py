@@ -29,9 +29,10 @@ def connect(uri: str, store: Store, catalog: Catalog, *, read_only: bool) -> duc
     options = f"DATA_PATH {_quote(uri.rstrip('/') + '/data/')}, OVERRIDE_DATA_PATH true, DATA_INLINING_ROW_LIMIT 0"
     try:
         patiently(catalog.attach)(con, "lake", plain=False, options=f"{options}{', READ_ONLY' if read_only else ''}")
+        patiently(con.execute)("USE lake")  # which asks the catalog, too
     except duckdb.Error as error:
         raise LakeError(f"the catalog '{catalog.name}' can't be opened ({error}): {catalog.advice}") from error
-    return con.execute("USE lake")
+    return con
 
 
 def open_duckdb(*further: str) -> duckdb.DuckDBPyConnection:

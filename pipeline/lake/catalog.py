@@ -64,7 +64,13 @@ class Lake:
 
     def read(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         """Run `work`, which only reads, and waits for nobody's turn; again while the catalog or the data are away."""
-        return self._patiently(lambda: work(self.con))
+
+        def read_out() -> T:
+            result = work(self.con)
+            self.con.execute("SELECT 1").fetchall()  # ends the transaction that what is left unread of it keeps open
+            return result
+
+        return self._patiently(read_out)
 
     def _patiently(self, work: Callable[[], T]) -> T:
         try:

@@ -12,6 +12,7 @@ from typing import IO
 import duckdb
 
 from pipeline.errors import LakeError
+from pipeline.lake import base
 
 LOCKS = ("", ".commit", ".runs", ".planners", ".backfills", ".backfill-command", ".gate")
 LEFTOVERS = {f"catalog.sqlite{end}" for end in ("", "-journal", "-wal", "-shm", *(f"{name}.lock" for name in LOCKS))}
@@ -97,9 +98,14 @@ class SqliteCatalog:
         return str(copy)
 
     def wipe(self) -> None:
-        with closing(sqlite3.connect(self.path, timeout=60)) as plain:
-            plain.execute("VACUUM")
-            plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with closing(sqlite3.connect(self.path, timeout=base.READERS_PATIENCE_S)) as plain:
+            try:
+                plain.execute("VACUUM")
+                ((is_busy, _, _),) = plain.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            except sqlite3.OperationalError as error:
+                raise LakeError(f"the catalog '{self.path}' can't be cleared ({error}): {self.advice}") from error
+            if is_busy:
+                raise LakeError(base.STILL_READ)
         for backup in self.path.parent.glob(f"{self.path.name}.format-*"):
             backup.unlink()
 

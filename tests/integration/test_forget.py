@@ -101,15 +101,16 @@ def test_every_trace_goes_and_everything_else_stays(catalog, tmp_path):
 def test_what_is_committed_meanwhile_is_kept_whole_and_the_next_try_gets_it(tmp_path, monkeypatch):
     archive, lake = fill(tmp_path / "in", f"{SECRET}=cfr.mp4", "vfr.mkv"), tmp_path / "lake"
     tag(lake, archive)
-    again, traces = replace(tagging(), object=MediaObject(str(archive / SECRET), "1", 1)), forgetting.traces
+    again, delete = replace(tagging(), object=MediaObject(str(archive / SECRET), "1", 1)), forgetting._delete_rows
 
-    def after_a_commit(held, media):
+    def before_a_commit(held, mentions):
+        rows = delete(held, mentions)
         monkeypatch.undo()
         with opened(lake, None).con as con:
             writer.insert(con, writer._rows([again]))
-        return traces(held, media)
+        return rows
 
-    monkeypatch.setattr(forgetting, "traces", after_a_commit)
+    monkeypatch.setattr(forgetting, "_delete_rows", before_a_commit)
     with pytest.raises(LakeError, match="still hold rows of what is to be forgotten: run it again"):
         forget_here({"lake": str(lake)}, [str(archive / SECRET)])
     assert ask(lake, "SELECT count(*) FROM timestamps WHERE uri LIKE '%witness%'") == [(2,)]

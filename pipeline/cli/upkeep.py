@@ -103,7 +103,9 @@ def forget(
         if not sys.stdin.isatty():
             raise UsageError("forget can't be taken back: add --yes where nobody can be asked")
         typer.confirm(f"Remove every trace of {', '.join(named)}?", abort=True, err=True)
-    report = remove(given(lake=lake), named)
+    report = remove(
+        given(lake=lake), named, lambda them: err.print(f"{them} go on in this lake: waiting for their end")
+    )
     for name in report["unknown"]:
         err.print(f"nothing in this lake is called {name}")
     err.print(

@@ -32,9 +32,9 @@ from pipeline.store.base import Store
 
 T = TypeVar("T")
 
-Crew = Literal["runs", "planners", "backfills", "backfill command"]
-"""Who take their turns with one another: those who tag what is new, who make plans, batches of backfills, and the
-processes of `shotlog backfill`."""
+Crew = Literal["runs", "planners", "backfills", "backfill command", "jobs"]
+"""Who take their turns with one another: those who tag what is new, who make plans, batches of backfills, the
+processes of `shotlog backfill`, and what `serve` looks at for its callers."""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,11 @@ _patiently = retry(
 _LOCK_MS = 2000
 """How long a VACUUM waits for a table at a time: who comes behind it waits for it, too."""
 
+_ANEW_MS = 5000
+
+_ENDLESS = ("backfills", "jobs")
+"""Crews in which one follows another without a gap: who wants to be alone there keeps the place in the line."""
+
 _READERS = """
 SELECT 1
 FROM pg_stat_activity
@@ -108,7 +113,8 @@ class PostgresCatalog:
             if tried.fetchone() != (True,):
                 if waiting:
                     waiting()
-                session = self._waited_for(session, lock, crew).connection
+                is_last = alone and crew in _ENDLESS
+                session = self._waited_for(session, lock, crew, begin_anew=not is_last).connection
             yield
         finally:
             session.close()  # lets go
@@ -174,12 +180,22 @@ class PostgresCatalog:
                 with suppress(psycopg.OperationalError):  # the server has gone, and the lock with it
                     session.execute(f"SELECT {function.replace('lock', 'unlock')}(%s)", [self._key(what)])
 
-    def _waited_for(self, session: psycopg.Connection, function: str, what: str) -> psycopg.Cursor[Any]:
-        """Of a lock, which may take long: on a new connection where the server was restarted meanwhile."""
+    def _waited_for(
+        self, session: psycopg.Connection, function: str, what: str, *, begin_anew: bool = False
+    ) -> psycopg.Cursor[Any]:
+        """Of a lock, which may take long: on a new connection where the server was restarted meanwhile.
+
+        begin_anew: now and then, at the end of the line. Who waits counts as a reader of what there was when the wait
+        began, and `wipe` may be what it waits for.
+        """
         while True:
             try:
+                if begin_anew:
+                    session.execute(f"SET lock_timeout = {_ANEW_MS}")
                 return session.execute(f"SELECT {function}(%s)", [self._key(what)])
             except psycopg.OperationalError as error:
+                if begin_anew and isinstance(error, psycopg.errors.LockNotAvailable):
+                    continue
                 if not session.closed:
                     raise LakeError(
                         f"Postgres gives no lock ({_first_line(error)}): see its log, and whether the user in "

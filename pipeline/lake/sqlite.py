@@ -14,9 +14,12 @@ import duckdb
 from pipeline.errors import LakeError
 from pipeline.lake import base
 
-LOCKS = ("", ".commit", ".runs", ".planners", ".backfills", ".backfill-command", ".gate")
+LOCKS = ("", ".commit", ".runs", ".planners", ".backfills", ".backfill-command", ".gate", ".jobs", ".jobs-gate")
 LEFTOVERS = {f"catalog.sqlite{end}" for end in ("", "-journal", "-wal", "-shm", *(f"{name}.lock" for name in LOCKS))}
 """What one that died while it made a lake in a folder may have left there."""
+
+_GATES = {"backfills": ".gate.lock", "jobs": ".jobs-gate.lock"}
+"""Where one follows another without a gap: who wants to be alone closes the gate to further ones."""
 
 
 class SqliteCatalog:
@@ -83,8 +86,8 @@ class SqliteCatalog:
     def at_work(self, crew: str, *, alone: bool, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
         with self._lock_file(f".{crew.replace(' ', '-')}.lock") as file:
-            if crew == "backfills":  # batch follows batch: who wants to be alone closes the gate to further ones
-                with self._lock_file(".gate.lock") as gate:
+            if crew in _GATES:
+                with self._lock_file(_GATES[crew]) as gate:
                     _take(gate, kind, waiting)
                     _take(file, kind, waiting)
             else:

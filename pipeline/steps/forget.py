@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +15,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError
 from pipeline.lake import forget as forgetting
-from pipeline.lake.catalog import Lake
+from pipeline.lake.catalog import Crew, Lake
 from pipeline.lake.mentions import Mentions
 from pipeline.steps.plan import batch_as_json, planned_batch
 from pipeline.steps.workplace import Workplace
@@ -23,21 +25,33 @@ from pipeline.uris import canonical_uri, media_id, stored_uri
 _ID = re.compile("[0-9a-f]{32}")
 
 
-def forget(request: dict[str, Any], named: Sequence[str]) -> dict[str, Any]:
+_CREWS: dict[Crew, str] = {
+    "runs": "runs",
+    "backfills": "batches of backfills",
+    "jobs": "jobs of `shotlog serve`",
+    "planners": "plans",
+}
+"""Whom it waits for; plans last, since a job that goes on may still have to be planned."""
+
+
+def forget(
+    request: dict[str, Any], named: Sequence[str], waiting: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
     """Forget the media of these URIs or media_ids. Copies that inherited from them keep the rows that are their own.
 
-    Waits for runs that go on. Returns counts (media, rows, files, frozen_catalogs) and `unknown`: names of nothing, as
-    the lake would show them. Raises UsageError, and does nothing, for a name that several have. Raises LakeError where
-    it could not do all: a data file still holds a row of them, as one about to be committed may, or somebody still
-    reads the lake as it was. Asked again it does the rest, also where it was killed.
+    Waits for runs, batches of backfills and jobs that go on, and `waiting` hears for whom; those that come meanwhile
+    wait for it, and look at what they were asked for once it has ended. An image that a caller of `serve` has sent is
+    not waited for: where it is answered later, it counts as sent later.
+
+    Returns counts (media, rows, files, frozen_catalogs) and `unknown`: names of nothing, as the lake would show them.
+    Raises UsageError, and does nothing, for a name that several have. Raises LakeError where it could not do all: a
+    data file still holds a row of them, as one about to be committed may, or somebody still reads the lake as it was.
+    Asked again it does the rest, also where it was killed.
     """
     work = Workplace.of(request)
-    with (
-        work.lake(read_only=False) as lake,
-        lake.at_work(alone=True),
-        lake.at_work("backfills", alone=True),
-        lake.at_work("planners", alone=True),
-    ):
+    with work.lake(read_only=False) as lake, ExitStack() as leaving:
+        for crew, them in _CREWS.items():
+            leaving.enter_context(lake.at_work(crew, alone=True, waiting=partial(waiting, them)))
         found, unknown = _meant(lake, named)
         report: dict[str, Any] = {"media": 0, "rows": 0, "files": 0, "frozen_catalogs": 0}
         if found:

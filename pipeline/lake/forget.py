@@ -16,7 +16,7 @@ from pipeline.errors import LakeError
 from pipeline.lake import hidden
 from pipeline.lake.catalog import Lake, plainly
 from pipeline.lake.freeze import publish
-from pipeline.lake.frozen import frozen_catalogs
+from pipeline.lake.frozen import folder_of, frozen_catalogs
 from pipeline.lake.inherit import DETAILS
 from pipeline.lake.mentions import FORGOTTEN, Mentions
 from pipeline.lake.retention import delete
@@ -42,6 +42,13 @@ def find(lake: Lake, ids: Sequence[str], uris: Sequence[str]) -> dict[str, str]:
             rows, _ = _in_files(lake, name, f"SELECT DISTINCT media_id, uri {{files}} {where}", asked)
             found |= dict(rows)
     return found
+
+
+def clear_half_written(lake: Lake) -> None:
+    """Remove what writers that were killed left of journals, plans and copies of the catalog: whatever they hold."""
+    with lake.catalog.turn():
+        for folder in (lake.work_uri("").rstrip("/"), folder_of(lake.uri)):
+            lake.store.clear_parts(folder)
 
 
 def names_of_their_own(lake: Lake, media: Mapping[str, str]) -> dict[str, str | None]:

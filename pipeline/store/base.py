@@ -133,6 +133,11 @@ class Store(Protocol):
         """Remove all below a folder URI, also what a writer that was killed left half-written."""
         ...
 
+    def clear_parts(self, prefix: str) -> None:
+        """Remove what writers that were killed left half-written below a folder URI. Who writes just then, writes
+        again."""
+        ...
+
     def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
         """Let this DuckDB connection read and write the store's URIs."""
         ...

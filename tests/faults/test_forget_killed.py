@@ -102,10 +102,14 @@ def test_killed_after_any_stage_it_is_finished_by_the_next(where, lake, catalog)
 def test_what_somebody_killed_has_half_written_goes_too_and_hinders_nothing(lake, catalog):
     whole = max((lake / "data" / "log" / "timestamps").glob("*.parquet"))
     whole.with_name("half.parquet").write_bytes(whole.read_bytes()[:-9])
+    for folder in ("work/run-1/journal", "work/run-2", "frozen"):
+        (lake / folder).mkdir(parents=True, exist_ok=True)
+        (lake / folder / ".part-0").write_bytes(SECRET.uri.encode())
     assert forget(lake, catalog, "/archive/nothing.mp4")["unknown"] == ["/archive/nothing.mp4"]
     assert forget(lake, catalog, SECRET.uri)["media"] == 1
     assert held(lake, catalog) == []
     assert not whole.with_name("half.parquet").exists()
+    assert not list(lake.rglob(".part-*"))
 
 
 def read_on(lake, catalog, reads, over):

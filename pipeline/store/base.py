@@ -122,7 +122,10 @@ class Store(Protocol):
         ...
 
     def names(self, prefix: str) -> Iterator[str]:
-        """URIs of the small objects under a folder URI, recursively; none where there is no such folder."""
+        """URIs of the small objects under a folder URI, recursively; none where there is no such folder.
+
+        Raises StoreError where one can't be listed: what isn't named isn't there.
+        """
         ...
 
     def delete(self, uri: str) -> None:

@@ -97,7 +97,7 @@ class LocalStore:
             raise StoreError(_refusal(uri, "written", error)) from error
 
     def names(self, prefix: str) -> Iterator[str]:
-        for folder, _, names in os.walk(prefix):
+        for folder, _, names in os.walk(prefix, onerror=_cant_be_listed):
             yield from (str(Path(folder) / name) for name in names if not name.startswith(_PART))
 
     def delete(self, uri: str) -> None:
@@ -120,7 +120,7 @@ class LocalStore:
                 Path(folder).rmdir()
 
     def clear_parts(self, prefix: str) -> None:
-        for folder, _, names in os.walk(prefix):
+        for folder, _, names in os.walk(prefix, onerror=_cant_be_listed):
             for name in names:
                 if name.startswith(_PART):
                     self.delete(str(Path(folder) / name))
@@ -193,9 +193,15 @@ def _walk(root: Path) -> Iterator[MediaObject]:
         except FileNotFoundError:  # deleted meanwhile
             continue
         except OSError as error:
-            raise StoreError(
-                f"the folder '{folder}' can't be listed ({error.strerror}): check its permissions"
-            ) from error
+            _cant_be_listed(error)
+
+
+def _cant_be_listed(error: OSError) -> None:
+    """Raises StoreError, but for a folder that isn't there."""
+    if not isinstance(error, FileNotFoundError):
+        raise StoreError(
+            f"the folder '{error.filename}' can't be listed ({error.strerror}): check its permissions"
+        ) from error
 
 
 def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:

@@ -3,6 +3,7 @@
 import os
 import resource
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,24 @@ def test_a_folder_that_goes_during_the_listing_does_not_stop_it(tmp_path):
     assert next(listing).uri == f"{tmp_path}/a.mp4"
     shutil.rmtree(tmp_path / "sub")
     assert list(listing) == []
+
+
+def test_a_folder_that_cant_be_listed_isnt_taken_for_an_empty_one():
+    with tempfile.TemporaryDirectory() as folder:  # root itself may list all: it becomes another user for a moment
+        Path(folder).chmod(0o755)
+        (closed := Path(folder, "data", "closed")).mkdir(parents=True)
+        (closed / "a.parquet").write_bytes(b"x")
+        closed.chmod(0)
+        user = os.geteuid()
+        try:
+            os.seteuid(user or 65534)
+            with pytest.raises(StoreError, match=rf"the folder '{closed}' can't be listed .*: check its permissions"):
+                list(STORE.names(folder))
+        finally:
+            os.seteuid(user)
+            closed.chmod(0o700)
+        assert list(STORE.names(folder)) == [str(closed / "a.parquet")]
+        assert list(STORE.names(f"{folder}/none")) == []
 
 
 def test_who_writes_while_half_written_files_are_cleared_writes_again(tmp_path, monkeypatch):

@@ -24,6 +24,7 @@ from pipeline.lake.base import Catalog
 from pipeline.lake.connection import connect
 from pipeline.lake.frozen import FrozenCatalog, frozen_catalogs
 from pipeline.lake.patience import patiently
+from pipeline.lake.place import database_of
 from pipeline.lake.refusal import refusal
 from pipeline.lake.sqlite import LEFTOVERS, SqliteCatalog
 from pipeline.lake.tables import FORMAT
@@ -182,16 +183,18 @@ def _at_hand(identity: dict[str, Any], uri: str, store: Store, setting: str | No
 def catalog_of(kind: str, uri: str, lake_id: str, setting: str | None) -> Catalog:
     """The catalog of a lake whose lake.json names this kind. setting: SHOTLOG_CATALOG.
 
-    Raises LakeError for a kind that isn't known, and where it is Postgres and no database is named.
+    Raises LakeError for a kind that isn't known, and where it is Postgres and no database is named; UsageError for a
+    setting that is neither a database nor a file.
     """
+    database = database_of(setting)
     if kind == "sqlite":
-        return SqliteCatalog.of(uri, lake_id, None if is_database(setting) else setting)
+        return SqliteCatalog.of(uri, lake_id, None if database else setting)
     if kind != "postgres":
         raise LakeError(
             f"the lake at '{uri}' has a catalog of kind '{kind}', this shotlog knows sqlite and postgres: upgrade "
             "shotlog"
         )
-    if setting is None or not is_database(setting):
+    if database is None:
         raise LakeError(
             f"the catalog of the lake at '{uri}' is in Postgres: set SHOTLOG_CATALOG to "
             "postgresql://user:password@host/database"
@@ -200,12 +203,7 @@ def catalog_of(kind: str, uri: str, lake_id: str, setting: str | None) -> Catalo
         from pipeline.lake.postgres import PostgresCatalog
     except ImportError as error:
         raise LakeError("a catalog in Postgres wants the extra postgres: pip install 'shotlog[postgres]'") from error
-    return PostgresCatalog(setting, lake_id)
-
-
-def is_database(setting: str | None) -> bool:
-    """Whether SHOTLOG_CATALOG names a database, and no file."""
-    return bool(setting) and str(setting).startswith(("postgres://", "postgresql://"))
+    return PostgresCatalog(database, lake_id)
 
 
 def _upgrade(lake: Lake) -> None:
@@ -244,7 +242,7 @@ def _create(uri: str, store: Store, catalog: str | None) -> Lake | None:
     One that dies on the way leaves no lake, and its leftovers don't hinder the next.
     """
     lake_id = uuid.uuid4().hex
-    place = catalog_of("postgres" if is_database(catalog) else "sqlite", uri, lake_id, catalog)
+    place = catalog_of("postgres" if database_of(catalog) else "sqlite", uri, lake_id, catalog)
     with place.making():
         if _read_identity(uri, store) is not None:
             return None

@@ -14,7 +14,10 @@ from pipeline.lake import freeze, writer
 from pipeline.lake.catalog import open_lake
 from pipeline.model import MediaObject
 from pipeline.steps.forget import forget as forget_here
-from pipeline.steps.listing import begin_run
+from pipeline.steps.listing import begin_run, list_media
+from pipeline.steps.plan import plan_batches
+from pipeline.steps.publish import publish_run
+from pipeline.steps.tag import tag_batch
 from pipeline.steps.workplace import Workplace
 from pipeline.store import open_store
 from tests.integration.doors import ask, fill, rows, shotlog, tag
@@ -150,6 +153,25 @@ def test_a_copy_keeps_what_it_inherited(tmp_path):
     forget(lake, str(archive / SECRET))
     assert ask(lake, "SELECT count(*) FROM timestamps WHERE uri LIKE '%/copy.mp4'") == before
     assert ask(lake, "SELECT count(*) FROM media") == [(1,)]
+
+
+def test_what_a_planned_copy_was_to_inherit_is_gone_and_the_next_run_looks_itself(tmp_path):
+    archive, lake = fill(tmp_path / "in", f"{SECRET}=cfr.mp4"), tmp_path / "lake"
+    tag(lake, archive)
+    fill(archive, "copy.mp4=cfr.mp4", "vfr.mkv")
+    request = {"sources": str(archive), "lake": str(lake), "tagger": "null"}
+    run_id = list_media(request, "second")["run_id"]
+    (batch_id,) = plan_batches(request, run_id)["batches"]
+    forget_here({"lake": str(lake)}, [str(archive / SECRET)])
+    (archive / SECRET).unlink()
+    tag_batch(request, run_id, batch_id)
+    done = publish_run(request, run_id)
+    assert (done["ok"], done["inherited"]) == (1, 0)
+    assert ask(lake, "SELECT parse_filename(uri) FROM media") == [("vfr.mkv",)]
+    assert ask(lake, "SELECT count(*) FROM failures") == [(0,)]
+    again = tag(lake, archive)
+    assert (again["ok"], again["inherited"]) == (1, 0)
+    assert ask(lake, "SELECT parse_filename(uri), frames FROM media ORDER BY ALL") == [("copy.mp4", 2), ("vfr.mkv", 2)]
 
 
 def test_a_name_of_nothing_is_said_and_nothing_is_done(tmp_path):

@@ -10,6 +10,7 @@ so that an upgrade is one transaction; lake.json says in which format the lake w
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -32,6 +33,8 @@ from pipeline.lake.upgrade import bring_up_to_date, is_up_to_date, newest_identi
 from pipeline.store.base import Store
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 Crew = Literal["runs", "planners", "backfills", "backfill command", "jobs"]
 """Who take their turns with one another: those who tag what is new, who make plans, batches of backfills, the
@@ -176,7 +179,9 @@ def _at_hand(identity: dict[str, Any], uri: str, store: Store, setting: str | No
         raise LakeError(place.missing(uri, lake_id))
     except LakeError:
         if read_only and (frozen := frozen_catalogs(uri, store)):
-            return FrozenCatalog(frozen[-1])
+            newest = FrozenCatalog(frozen[-1])
+            _log.warning("the catalog of '%s' isn't at hand: this is the lake as of %s", uri, newest.made_at)
+            return newest
         raise
 
 

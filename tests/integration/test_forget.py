@@ -181,6 +181,11 @@ def test_a_name_of_nothing_is_said_and_nothing_is_done(tmp_path):
     report, said = forget(lake, "s3://elsewhere/a.mp4")
     assert (report["media"], report["unknown"]) == (0, ["s3://elsewhere/a.mp4"])
     assert "nothing in this lake is called s3://elsewhere/a.mp4" in said
+    assert "no data file holds" not in said
+    secret = "https://u:geheim@host/x.jpg?X-Amz-Signature=geheim"
+    report, said = forget(lake, secret)
+    assert report["unknown"] == ["https://host/x.jpg"]
+    assert "geheim" not in said
     assert rows(lake) == before
 
 

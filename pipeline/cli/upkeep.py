@@ -10,7 +10,8 @@ import typer
 from pipeline.cli.options import Format, Lake, chosen_format, given
 from pipeline.cli.output import err, print_json, print_rows
 from pipeline.errors import UsageError
-from pipeline.settings import OutputFormat
+from pipeline.settings import OutputFormat, load_settings
+from pipeline.uris import stored_uri
 
 
 def maintain(
@@ -62,7 +63,8 @@ def maintain(
     if form == "json":
         return print_json(report)
     rows = [[step.replace("_", " "), count] for step, count in report.items()]
-    return print_rows(("step", "due" if dry_run else "done"), rows, form)
+    is_due = load_settings(**request).dry_run  # which an environment variable may say, too
+    return print_rows(("step", "due" if is_due else "done"), rows, form)
 
 
 def _repair(request: dict[str, Any], form: OutputFormat) -> None:
@@ -102,14 +104,17 @@ def forget(
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("forget can't be taken back: add --yes where nobody can be asked")
-        typer.confirm(f"Remove every trace of {', '.join(named)}?", abort=True, err=True)
-    report = remove(given(lake=lake), named)
+        typer.confirm(f"Remove every trace of {', '.join(map(stored_uri, named))}?", abort=True, err=True)
+    report = remove(
+        given(lake=lake), named, lambda them: err.print(f"{them} go on in this lake: waiting for their end")
+    )
     for name in report["unknown"]:
         err.print(f"nothing in this lake is called {name}")
-    err.print(
-        f"{report['media']} media forgotten: {report['rows']} rows and {report['files']} files are gone, and no data "
-        "file holds a row of them"
-    )
+    if report["media"]:
+        err.print(
+            f"{report['media']} media forgotten: {report['rows']} rows and {report['files']} files are gone, and no "
+            "data file holds a row of them"
+        )
     if report["frozen_catalogs"]:
         err.print("who reads a frozen catalog has to attach the newest: the older ones are gone")
     form = chosen_format(form)

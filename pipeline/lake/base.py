@@ -11,6 +11,14 @@ from typing import Protocol
 
 import duckdb
 
+READERS_PATIENCE_S = 20.0
+"""How long `wipe` waits for those who read."""
+
+STILL_READ = (
+    "somebody reads the lake as it was, so its catalog can't be cleared of what is forgotten: end them (an open query, "
+    "a notebook, a session in BEGIN) and run it again"
+)
+
 
 class Catalog(Protocol):
     """One lake's catalog. kind: as lake.json has it. name: as messages show it, without a password."""
@@ -64,7 +72,10 @@ class Catalog(Protocol):
         ...
 
     def wipe(self) -> None:
-        """Overwrite what was deleted in it, since databases leave those bytes in place, and remove its backups."""
+        """Overwrite what was deleted in it, since databases leave those bytes in place, and remove its backups.
+
+        Outside of any turn: it waits for readers, and others needn't. Raises LakeError where they read on.
+        """
         ...
 
     def missing(self, lake_uri: str, lake_id: str) -> str:

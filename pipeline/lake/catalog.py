@@ -10,6 +10,7 @@ so that an upgrade is one transaction; lake.json says in which format the lake w
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -24,6 +25,7 @@ from pipeline.lake.base import Catalog
 from pipeline.lake.connection import connect
 from pipeline.lake.frozen import FrozenCatalog, frozen_catalogs
 from pipeline.lake.patience import patiently
+from pipeline.lake.place import database_of
 from pipeline.lake.refusal import refusal
 from pipeline.lake.sqlite import LEFTOVERS, SqliteCatalog
 from pipeline.lake.tables import FORMAT
@@ -32,9 +34,11 @@ from pipeline.store.base import Store
 
 T = TypeVar("T")
 
-Crew = Literal["runs", "planners", "backfills", "backfill command"]
-"""Who take their turns with one another: those who tag what is new, who make plans, batches of backfills, and the
-processes of `shotlog backfill`."""
+_log = logging.getLogger(__name__)
+
+Crew = Literal["runs", "planners", "backfills", "backfill command", "jobs"]
+"""Who take their turns with one another: those who tag what is new, who make plans, batches of backfills, the
+processes of `shotlog backfill`, and what `serve` looks at for its callers."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,13 @@ class Lake:
 
     def read(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         """Run `work`, which only reads, and waits for nobody's turn; again while the catalog or the data are away."""
-        return self._patiently(lambda: work(self.con))
+
+        def read_out() -> T:
+            result = work(self.con)
+            self.con.execute("SELECT 1").fetchall()  # ends the transaction that what is left unread of it keeps open
+            return result
+
+        return self._patiently(read_out)
 
     def _patiently(self, work: Callable[[], T]) -> T:
         try:
@@ -173,23 +183,27 @@ def _at_hand(identity: dict[str, Any], uri: str, store: Store, setting: str | No
         raise LakeError(place.missing(uri, lake_id))
     except LakeError:
         if read_only and (frozen := frozen_catalogs(uri, store)):
-            return FrozenCatalog(frozen[-1])
+            newest = FrozenCatalog(frozen[-1])
+            _log.warning("the catalog of '%s' isn't at hand: this is the lake as of %s", uri, newest.made_at)
+            return newest
         raise
 
 
 def catalog_of(kind: str, uri: str, lake_id: str, setting: str | None) -> Catalog:
     """The catalog of a lake whose lake.json names this kind. setting: SHOTLOG_CATALOG.
 
-    Raises LakeError for a kind that isn't known, and where it is Postgres and no database is named.
+    Raises LakeError for a kind that isn't known, and where it is Postgres and no database is named; UsageError for a
+    setting that is neither a database nor a file.
     """
+    database = database_of(setting)
     if kind == "sqlite":
-        return SqliteCatalog.of(uri, lake_id, None if is_database(setting) else setting)
+        return SqliteCatalog.of(uri, lake_id, None if database else setting)
     if kind != "postgres":
         raise LakeError(
             f"the lake at '{uri}' has a catalog of kind '{kind}', this shotlog knows sqlite and postgres: upgrade "
             "shotlog"
         )
-    if setting is None or not is_database(setting):
+    if database is None:
         raise LakeError(
             f"the catalog of the lake at '{uri}' is in Postgres: set SHOTLOG_CATALOG to "
             "postgresql://user:password@host/database"
@@ -198,12 +212,7 @@ def catalog_of(kind: str, uri: str, lake_id: str, setting: str | None) -> Catalo
         from pipeline.lake.postgres import PostgresCatalog
     except ImportError as error:
         raise LakeError("a catalog in Postgres wants the extra postgres: pip install 'shotlog[postgres]'") from error
-    return PostgresCatalog(setting, lake_id)
-
-
-def is_database(setting: str | None) -> bool:
-    """Whether SHOTLOG_CATALOG names a database, and no file."""
-    return bool(setting) and str(setting).startswith(("postgres://", "postgresql://"))
+    return PostgresCatalog(database, lake_id)
 
 
 def _upgrade(lake: Lake) -> None:
@@ -242,7 +251,7 @@ def _create(uri: str, store: Store, catalog: str | None) -> Lake | None:
     One that dies on the way leaves no lake, and its leftovers don't hinder the next.
     """
     lake_id = uuid.uuid4().hex
-    place = catalog_of("postgres" if is_database(catalog) else "sqlite", uri, lake_id, catalog)
+    place = catalog_of("postgres" if database_of(catalog) else "sqlite", uri, lake_id, catalog)
     with place.making():
         if _read_identity(uri, store) is not None:
             return None

@@ -1,126 +1,203 @@
-"""Remove every trace of a media object: rows, history, the files that held them, and the copies of the catalog.
+"""Remove every trace of media: rows, history, the files that held them, and the copies of the catalog.
 
-The exception to the grace (DESIGN.md §5.6): what is forgotten is gone at once, and readers attach anew.
+The exception to the grace (DESIGN.md §5.6): what is forgotten is gone at once, and readers attach anew. The files that
+tell which media were there go last, so that whoever begins again after one that broke off finds what is left to do.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import duckdb
 
+from pipeline.errors import LakeError
 from pipeline.lake import hidden
 from pipeline.lake.catalog import Lake, plainly
 from pipeline.lake.freeze import publish
-from pipeline.lake.frozen import frozen_catalogs
+from pipeline.lake.frozen import folder_of, frozen_catalogs
 from pipeline.lake.inherit import DETAILS
+from pipeline.lake.mentions import FORGOTTEN, Mentions
 from pipeline.lake.retention import delete
 from pipeline.lake.tables import TABLES
 
+Media = Mapping[str, str | None]
+"""media_id → URI, None where others are called so, too: they keep it."""
+
 _BY_MEDIA = tuple(name for name, schema in TABLES.items() if "media_id" in schema.names and name not in DETAILS)
+_NAMING = {"runs": "request", "run_events": "detail"}
+"""Tables that may name an object in a text: a run that had it as its source, or couldn't list it, or a job."""
 
 
-def find(con: duckdb.DuckDBPyConnection, named: Sequence[str]) -> dict[str, str]:
-    """media_id → URI of the media that are named so, by URI or by media_id, in any time."""
-    query = """
-        SELECT DISTINCT media_id, uri
-        FROM (SELECT media_id, uri FROM log.taggings UNION ALL SELECT media_id, uri FROM log.sightings)
-        WHERE uri IN (SELECT unnest($1)) OR media_id IN (SELECT unnest($1))
-    """
-    return dict(con.execute(query, [list(named)]).fetchall())
-
-
-def forget(lake: Lake, media: dict[str, str]) -> dict[str, int]:
-    """Forget these media (media_id → URI). Returns how many rows, files and frozen catalogs went."""
-    rows = lake.transaction(lambda con: _delete_rows(con, media))
+def find(lake: Lake, ids: Sequence[str], uris: Sequence[str]) -> dict[str, str]:
+    """media_id → URI of all media with one of these media_ids or URIs: that the lake has, or has had and its files
+    still tell of."""
+    asked = {"ids": list(ids), "uris": list(uris)}
+    where = "WHERE media_id IN (SELECT unnest($ids)) OR uri IN (SELECT unnest($uris))"
+    found: dict[str, str] = {}
     with lake.catalog.turn():
-        con = lake.con
-        con.execute("CALL ducklake_flush_inlined_data('lake')")
-        con.execute("CALL ducklake_rewrite_data_files('lake', delete_threshold => 0.0)")
-        # what the past names goes with it, but only the files that hold what is forgotten: others are in their grace
-        con.execute("CALL ducklake_expire_snapshots('lake', older_than => now() + INTERVAL 1 HOUR)")
-        held = traces(lake, media)
-        with plainly(lake):
-            named = _named(con)  # one that was committed since the rows went: whoever asks again gets that, too
-            held = [uri for uri in held if uri.rpartition("/")[2] not in named]
-            _let_go(con, held)
-            _scrub(con, [*media, *media.values(), *as_json(media)])
-        lake.catalog.wipe()
-    frozen = [one.uri for one in frozen_catalogs(lake.uri, lake.store)]
-    if frozen:
-        newest = publish(lake)
-        for uri in frozen:
-            if uri != newest:
-                lake.store.delete(uri)
-    for uri in held:
-        lake.store.delete(uri)
-    return {"media": len(media), "rows": rows, "files": len(held), "frozen_catalogs": len(frozen)}
-
-
-def traces(lake: Lake, media: dict[str, str]) -> list[str]:
-    """Data files, of all there are, that hold a row of these media, whether a catalog still names them or not.
-
-    After `forget`: the proof that nothing is left.
-    """
-    found, told = [], _told(media)
-    for name, where in _TRACES.items():
-        folder = f"{lake.uri.rstrip('/')}/data/log/{name}"
-        files = [uri for uri in lake.store.names(folder) if uri.endswith(".parquet")]
-        if files:
-            held = "FROM read_parquet($files, filename = true, union_by_name = true)"
-            query = f"SELECT DISTINCT filename {held} WHERE {where}"
-            asked = {"files": files, **_asked_by(where, told)}
-            found += [row[0] for row in lake.con.execute(query, asked).fetchall()]
+        for name in ("taggings", "sightings"):
+            found |= dict(lake.con.execute(f"SELECT media_id, uri FROM log.{name} {where}", asked).fetchall())
+            rows, _ = _in_files(lake, name, f"SELECT DISTINCT media_id, uri {{files}} {where}", asked)
+            found |= dict(rows)
     return found
 
 
-def as_json(media: dict[str, str]) -> list[str]:
-    """How these media (media_id → URI) are written inside JSON text, whether it escapes what isn't ASCII or not.
+def clear_half_written(lake: Lake) -> None:
+    """Remove what writers that were killed left of journals, plans and copies of the catalog: whatever they hold."""
+    with lake.catalog.turn():
+        for folder in (lake.work_uri("").rstrip("/"), folder_of(lake.uri)):
+            lake.store.clear_parts(folder)
 
-    The longest first: who replaces them in this order never leaves the rest of one that begins with another.
+
+def names_of_their_own(lake: Lake, media: Mapping[str, str]) -> dict[str, str | None]:
+    """The same media, but None for a URI that others of the lake have, too."""
+    others = "media_id NOT IN (SELECT unnest($ids))"
+    query = f"SELECT DISTINCT uri FROM log.{{}} WHERE uri IN (SELECT unnest($uris)) AND {others}"
+    asked = {"ids": list(media), "uris": list(media.values())}
+    tables = ("taggings", "sightings")
+    shared = {row[0] for name in tables for row in lake.con.execute(query.format(name), asked).fetchall()}
+    return {media_id: None if uri in shared else uri for media_id, uri in media.items()}
+
+
+def forget(lake: Lake, media: Media) -> dict[str, int]:
+    """Forget these media. Returns how many rows, files and frozen catalogs went.
+
+    Raises LakeError where somebody still reads what was there, or a data file still holds a row, as one may that was
+    committed meanwhile. Then, and after one that broke off, another try does the rest.
     """
-    texts = (*media, *media.values())
-    written = {json.dumps(text, ensure_ascii=escaped)[1:-1] for text in texts for escaped in (True, False)}
-    return sorted(written, key=len, reverse=True)
+    mentions = Mentions(media)
+    rows = _delete_rows(lake, mentions)
+    held = _let_go_of_files(lake, mentions)
+    frozen = _freeze_anew(lake)
+    lake.catalog.wipe()
+    _remove(lake, held)
+    with lake.catalog.turn():
+        left = traces(lake, media)
+    if left:
+        raise LakeError(f"{len(left)} data files still hold rows of what is to be forgotten: run it again")
+    return {"media": len(media), "rows": rows, "files": len(held), "frozen_catalogs": frozen}
 
 
-def _told(media: dict[str, str]) -> dict[str, list[str]]:
-    return {"ids": list(media), "uris": list(media.values()), "texts": as_json(media)}
+def traces(lake: Lake, media: Media) -> list[str]:
+    """Data files, of all there are, that hold a row of these media, whether a catalog still names them or not.
+
+    After `forget`: the proof that nothing is left. In the caller's turn, else somebody may be writing one.
+    """
+    return _sorted_out(lake, Mentions(media))[0]
 
 
-def _asked_by(where: str, told: dict[str, list[str]]) -> dict[str, list[str]]:
-    """DuckDB takes no parameter that the statement doesn't have."""
-    return {name: values for name, values in told.items() if f"${name}" in where}
+def _sorted_out(lake: Lake, mentions: Mentions) -> tuple[list[str], list[str]]:
+    """Data files that hold a row of these media, and those that nobody can read, as who was killed leaves them.
+
+    Those that tell which media they are come last.
+    """
+    found: list[str] = []
+    unreadable: list[str] = []
+
+    def add(table: str, where: str, asked: dict[str, Any], text: str = "NULL") -> None:
+        rows, broken = _in_files(lake, table, f"SELECT DISTINCT filename, {text} {{files}} WHERE {where}", asked)
+        found.extend(file for file, told in rows if told is None or mentions.are_in(told))
+        unreadable.extend(broken)
+
+    add("runs", _WITH_SOURCES, {"uris": mentions.uris})
+    for name in (*_NAMING, *reversed((*DETAILS, *_BY_MEDIA))):
+        if column := _NAMING.get(name):
+            add(name, _MAY_NAME.format(column=column), {"texts": mentions.spelled}, column)
+        else:
+            add(name, "media_id IN (SELECT unnest($ids))", {"ids": mentions.ids})
+    return list(dict.fromkeys(found)), list(dict.fromkeys(unreadable))
 
 
-_NAMED_IN = "EXISTS (FROM (SELECT unnest($texts) AS text) WHERE contains({column}, text))"
-_NAMING = {
-    "runs": f"list_has_any(sources, $uris) OR {_NAMED_IN.format(column='request')}",
-    "run_events": _NAMED_IN.format(column="detail"),
-}
-"""Tables that may name an object in a text: a run that had it as its source, or couldn't list it, or a job."""
+_MAY_NAME = "EXISTS (FROM (SELECT unnest($texts) AS text) WHERE contains({column}, text))"
+_WITH_SOURCES = "list_has_any(sources, $uris::VARCHAR[])"
 
-_UNNAMED_IN = "{column} = list_reduce($texts, lambda told, text: replace(told, text, '(forgotten)'), {column})"
-_UNNAMED = {
-    "runs": "sources = list_transform(sources, lambda s: if(list_contains($uris, s), '(forgotten)', s)), "
-    + _UNNAMED_IN.format(column="request"),
-    "run_events": _UNNAMED_IN.format(column="detail"),
-}
-
-_TRACES = {**dict.fromkeys((*DETAILS, *_BY_MEDIA), "media_id IN (SELECT unnest($ids))"), **_NAMING}
+_UNREADABLE = re.compile("no magic bytes|too small to be a parquet", re.IGNORECASE)
+"""What DuckDB says of a data file whose writer was killed."""
 
 
-def _delete_rows(con: duckdb.DuckDBPyConnection, media: dict[str, str]) -> int:
-    con.execute("CREATE OR REPLACE TEMP TABLE forgotten AS SELECT unnest($1::VARCHAR[]) AS media_id", [list(media)])
-    rows = delete(con, "media_id IN (FROM forgotten)")
-    for name in _BY_MEDIA:
-        if name not in hidden.TABLES:  # they went with the taggings
-            con.execute(f"DELETE FROM log.{name} WHERE media_id IN (FROM forgotten)")
-    told = _told(media)
-    for name, where in _NAMING.items():
-        con.execute(f"UPDATE log.{name} SET {_UNNAMED[name]} WHERE {where}", _asked_by(where, told))
-    return rows
+def _in_files(lake: Lake, table: str, query: str, asked: dict[str, Any]) -> tuple[list[tuple[Any, ...]], list[str]]:
+    """Rows of all data files of a table, and the files that nobody can read. query: with {files} for FROM."""
+    there = lake.store.names(f"{lake.uri.rstrip('/')}/data/log/{table}")
+    files = [uri for uri in there if uri.endswith(".parquet") and not uri.endswith("-delete.parquet")]
+    query = query.format(files="FROM read_parquet($files, filename = true, union_by_name = true)")
+
+    def ask(files: list[str]) -> tuple[list[tuple[Any, ...]], list[str]]:
+        if not files:
+            return [], []
+        try:
+            return lake.con.execute(query, {"files": files, **asked}).fetchall(), []
+        except duckdb.Error as error:
+            if not _UNREADABLE.search(str(error)):
+                raise
+        if len(files) == 1:
+            return [], files
+        halves = [ask(files[: len(files) // 2]), ask(files[len(files) // 2 :])]
+        return [row for rows, _ in halves for row in rows], [file for _, broken in halves for file in broken]
+
+    return ask(files)
+
+
+def _delete_rows(lake: Lake, mentions: Mentions) -> int:
+    """In one transaction, once all that an older lake has in its catalog is in files, which tell of it to the end."""
+    with lake.catalog.turn():
+        lake.con.execute("CALL ducklake_flush_inlined_data('lake')")
+
+    def work(con: duckdb.DuckDBPyConnection) -> int:
+        con.execute(
+            "CREATE OR REPLACE TEMP TABLE forgotten AS SELECT unnest($1::VARCHAR[]) AS media_id", [mentions.ids]
+        )
+        rows = delete(con, "media_id IN (FROM forgotten)")
+        for name in _BY_MEDIA:
+            if name not in hidden.TABLES:  # they went with the taggings
+                con.execute(f"DELETE FROM log.{name} WHERE media_id IN (FROM forgotten)")
+        _take_names(con, mentions)
+        return rows
+
+    return lake.transaction(work)
+
+
+def _take_names(con: duckdb.DuckDBPyConnection, mentions: Mentions) -> None:
+    """Take their names out of what runs and events say, inside the caller's transaction."""
+    unnamed = f"list_transform(sources, lambda source: if(list_contains($uris, source), '{FORGOTTEN}', source))"
+    con.execute(f"UPDATE log.runs SET sources = {unnamed} WHERE {_WITH_SOURCES}", {"uris": mentions.uris})
+    for name, column in _NAMING.items():
+        query = f"SELECT DISTINCT {column} FROM log.{name} WHERE {_MAY_NAME.format(column=column)}"
+        told = [text for (text,) in con.execute(query, {"texts": mentions.spelled}).fetchall()]
+        changed = [(text, mentions.left_of(text)) for text in told if mentions.are_in(text)]
+        if changed:
+            con.execute("CREATE OR REPLACE TEMP TABLE unnamed (before VARCHAR, after VARCHAR)")
+            con.executemany("INSERT INTO unnamed VALUES (?, ?)", changed)
+            con.execute(f"UPDATE log.{name} SET {column} = after FROM unnamed WHERE {column} = before")
+
+
+def _let_go_of_files(lake: Lake, mentions: Mentions) -> list[str]:
+    """Write the files that hold their rows anew without, and leave the old ones out of the catalog; returns these."""
+    with lake.catalog.turn():
+        con = lake.con
+        con.execute("CALL ducklake_rewrite_data_files('lake', delete_threshold => 0.0)")
+        # what the past names goes with it, but only the files that hold what is forgotten: others are in their grace
+        con.execute("CALL ducklake_expire_snapshots('lake', older_than => now() + INTERVAL 1 HOUR)")
+        found, unreadable = _sorted_out(lake, mentions)
+        with plainly(lake):
+            named = _named(con)  # one that was committed since the rows went: whoever asks again gets that, too
+            held = [uri for uri in (*unreadable, *found) if uri.rpartition("/")[2] not in named]
+            _let_go(con, held)
+            _scrub(con, [*mentions.ids, *mentions.uris, *mentions.spelled])
+        return held
+
+
+def _freeze_anew(lake: Lake) -> int:
+    """Publish the catalog as it is now in the place of those that were published before. Returns how many went."""
+    if not frozen_catalogs(lake.uri, lake.store):
+        return 0
+    newest = publish(lake)
+    there = [one.uri for one in frozen_catalogs(lake.uri, lake.store)]
+    older = there[: there.index(newest)] if newest in there else there  # younger ones are another's, made since
+    for uri in older:
+        lake.store.delete(uri)
+    return len(older)
 
 
 def _named(con: duckdb.DuckDBPyConnection) -> set[str]:
@@ -146,3 +223,8 @@ def _scrub(con: duckdb.DuckDBPyConnection, texts: Iterable[str]) -> None:
                 f"WHERE EXISTS (FROM (SELECT unnest($1) AS text) WHERE contains({column}, text))",
                 [list(texts)],
             )
+
+
+def _remove(lake: Lake, files: Iterable[str]) -> None:
+    for uri in files:
+        lake.store.delete(uri)

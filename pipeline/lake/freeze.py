@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import duckdb
 
 from pipeline.lake.catalog import Lake, plainly
 from pipeline.lake.frozen import GRACE, LATEST, folder_of, frozen_catalogs
+from pipeline.scratch import scratch_folder
 
 
 def publish(lake: Lake) -> str:
-    """Freeze the catalog as it is; returns where the copy is. Older ones go, once past their grace."""
-    snapshot, data = _freeze(lake)
-    name = f"{snapshot:012}-{_made_at(lake):%Y%m%dT%H%M%SZ}.duckdb"
-    uri = f"{folder_of(lake.uri)}/{name}"
-    lake.store.write(uri, data)
-    told = {"catalog": name, "snapshot": snapshot, "attach": f"ATTACH 'ducklake:{uri}' AS lake (READ_ONLY)"}
-    lake.store.write(f"{folder_of(lake.uri)}/{LATEST}", json.dumps(told).encode())
-    prune(lake, keep=uri)
+    """Freeze the catalog as it is; returns where the copy is. Older ones go, once past their grace.
+
+    All in one turn: the newest by its name is the newest by what is in it.
+    """
+    with lake.catalog.turn():
+        snapshot, data = _freeze(lake)
+        name = f"{snapshot:012}-{_made_at(lake):%Y%m%dT%H%M%SZ}.duckdb"
+        uri = f"{folder_of(lake.uri)}/{name}"
+        lake.store.write(uri, data)
+        told = {"catalog": name, "snapshot": snapshot, "attach": f"ATTACH 'ducklake:{uri}' AS lake (READ_ONLY)"}
+        lake.store.write(f"{folder_of(lake.uri)}/{LATEST}", json.dumps(told).encode())
+        prune(lake, keep=uri)
     return uri
 
 
@@ -43,12 +46,12 @@ def prune(lake: Lake, *, keep: str, grace: timedelta = GRACE) -> list[str]:
 
 
 def _freeze(lake: Lake) -> tuple[int, bytes]:
-    """The newest snapshot and the copy's bytes.
+    """The newest snapshot and the copy's bytes, in the caller's turn.
 
     Rows that an older lake has inlined go into Parquet first: each kind of catalog keeps them in types of its own.
     """
-    with tempfile.TemporaryDirectory(prefix="shotlog-frozen-") as folder, lake.catalog.turn(), plainly(lake):
-        con, path = lake.con, Path(folder) / "catalog.duckdb"
+    with scratch_folder() as folder, plainly(lake):
+        con, path = lake.con, folder / "catalog.duckdb"
         con.execute("CALL ducklake_flush_inlined_data('lake')")
         con.execute(f"ATTACH 'ducklake:{path}' AS fresh (DATA_PATH '{_quoted(lake.uri.rstrip('/'))}/data/')")
         con.execute("DETACH fresh")

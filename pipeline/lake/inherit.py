@@ -32,7 +32,10 @@ _PAID = ("prompt_tokens", "completion_tokens", "bytes_read", "decode_s", "model_
 
 
 def inherit(con: duckdb.DuckDBPyConnection, heirs: str, *, run_id: str, batch_id: str) -> None:
-    """Write the taggings of `heirs` (a relation with the columns of HEIRS), inside the caller's transaction."""
+    """Write the taggings of `heirs` (a relation with the columns of HEIRS), inside the caller's transaction.
+
+    One whose source the lake has no more is left out.
+    """
     told = {"run_id": f"'{run_id}'", "batch": f"'{batch_id}'", "tagged_at": _NOW}
     for name in DETAILS:
         taken = HEIRS.names if name == "taggings" else ("tagging_id", "media_id", "uri")

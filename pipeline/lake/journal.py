@@ -46,6 +46,10 @@ class Journal:
     def drop(self, media_id: str) -> None:
         self._store.delete(self._uri(media_id))
 
+    def kept(self) -> set[str]:
+        """The media_ids of which it has an entry."""
+        return {uri.rpartition("/")[2].removesuffix(".json") for uri in self._store.names(self._folder)}
+
     def entries(self) -> Iterator[Entry]:
         for uri in list(self._store.names(self._folder)):
             entry = _read(self._store.read(uri) or b"")

@@ -16,9 +16,10 @@ import duckdb
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import Retrying, retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from pipeline.errors import LakeError, UsageError
+from pipeline.lake import base
 
 PATIENCE_S = 120
 """How long a server may be away, as it is while it restarts, before a run gives up."""
@@ -29,6 +30,27 @@ _patiently = retry(
     wait=wait_random_exponential(multiplier=0.1, max=3),
     reraise=True,
 )
+
+
+_LOCK_MS = 2000
+"""How long a VACUUM waits for a table at a time: who comes behind it waits for it, too."""
+
+_ANEW_MS = 5000
+
+_ENDLESS = ("backfills", "jobs")
+"""Crews in which one follows another without a gap: who wants to be alone there keeps the place in the line."""
+
+_READERS = """
+SELECT 1
+FROM pg_stat_activity
+WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+    AND age(backend_xmin) >= age(%s::xid)
+"""
+"""A row where a transaction goes on that may see what was deleted before this one began."""
+
+
+class _StillReadError(Exception):
+    """Somebody reads what was there before."""
 
 
 class PostgresCatalog:
@@ -91,7 +113,8 @@ class PostgresCatalog:
             if tried.fetchone() != (True,):
                 if waiting:
                     waiting()
-                session = self._waited_for(session, lock, crew).connection
+                is_last = alone and crew in _ENDLESS
+                session = self._waited_for(session, lock, crew, begin_anew=not is_last).connection
             yield
         finally:
             session.close()  # lets go
@@ -109,13 +132,33 @@ class PostgresCatalog:
         return f"schema {copy.as_string()}"
 
     def wipe(self) -> None:
-        with self._lent() as session:
+        patiently = Retrying(
+            retry=retry_if_exception_type((_StillReadError, psycopg.errors.LockNotAvailable)),
+            stop=stop_after_delay(base.READERS_PATIENCE_S),
+            wait=wait_random_exponential(multiplier=0.1, max=2),
+            reraise=True,
+        )
+        session = self._connected()
+        try:
+            (begun,) = session.execute("SELECT pg_current_xact_id()::xid::text").fetchone() or ("0",)
+            session.execute(f"SET lock_timeout = {_LOCK_MS}")
             for table in self._tables(session):
-                words = sql.SQL("VACUUM (FULL) {}.{}")
-                session.execute(words.format(sql.Identifier(self.schema), sql.Identifier(table)))
+                patiently(self._vacuum, session, table, begun)
             query = "SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %s)"
             for (backup,) in session.execute(query, [f"{self.schema}_format_"]).fetchall():
                 session.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(backup)))
+        except (_StillReadError, psycopg.errors.LockNotAvailable):
+            raise LakeError(base.STILL_READ) from None
+        except psycopg.OperationalError as error:
+            raise _away(error) from error
+        finally:
+            session.close()
+
+    def _vacuum(self, session: psycopg.Connection, table: str, begun: str) -> None:
+        """Write a table anew. VACUUM keeps the dead rows that a transaction may see which is older than it."""
+        if session.execute(_READERS, [begun]).fetchone():
+            raise _StillReadError
+        session.execute(sql.SQL("VACUUM (FULL) {}.{}").format(sql.Identifier(self.schema), sql.Identifier(table)))
 
     def _tables(self, session: psycopg.Connection) -> list[str]:
         found = session.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [self.schema])
@@ -137,12 +180,22 @@ class PostgresCatalog:
                 with suppress(psycopg.OperationalError):  # the server has gone, and the lock with it
                     session.execute(f"SELECT {function.replace('lock', 'unlock')}(%s)", [self._key(what)])
 
-    def _waited_for(self, session: psycopg.Connection, function: str, what: str) -> psycopg.Cursor[Any]:
-        """Of a lock, which may take long: on a new connection where the server was restarted meanwhile."""
+    def _waited_for(
+        self, session: psycopg.Connection, function: str, what: str, *, begin_anew: bool = False
+    ) -> psycopg.Cursor[Any]:
+        """Of a lock, which may take long: on a new connection where the server was restarted meanwhile.
+
+        begin_anew: now and then, at the end of the line. Who waits counts as a reader of what there was when the wait
+        began, and `wipe` may be what it waits for.
+        """
         while True:
             try:
+                if begin_anew:
+                    session.execute(f"SET lock_timeout = {_ANEW_MS}")
                 return session.execute(f"SELECT {function}(%s)", [self._key(what)])
             except psycopg.OperationalError as error:
+                if begin_anew and isinstance(error, psycopg.errors.LockNotAvailable):
+                    continue
                 if not session.closed:
                     raise LakeError(
                         f"Postgres gives no lock ({_first_line(error)}): see its log, and whether the user in "

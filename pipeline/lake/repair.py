@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from pipeline.errors import LakeError
 from pipeline.lake import hidden
 from pipeline.lake.catalog import Lake, plainly
 from pipeline.lake.inherit import DETAILS
@@ -27,7 +28,7 @@ class LostFile:
 
 
 def lost_files(lake: Lake) -> list[LostFile]:
-    """Those that are lost and not forgotten yet."""
+    """Those that are lost and not forgotten yet. Raises LakeError where there is none that isn't."""
     with lake.catalog.turn(), plainly(lake):
         return _lost(lake)
 
@@ -35,7 +36,7 @@ def lost_files(lake: Lake) -> list[LostFile]:
 def repair(lake: Lake) -> tuple[list[LostFile], int]:
     """Forget what is lost. Returns the files, and how many taggings went since some of their rows did.
 
-    Their media are new to the next run, or show an earlier look at them.
+    Their media are new to the next run, or show an earlier look at them. Raises LakeError as `lost_files`.
     """
     with lake.catalog.turn(), plainly(lake):
         lost = _lost(lake)
@@ -66,7 +67,13 @@ def _lost(lake: Lake) -> list[LostFile]:
     stored = {uri.rpartition("/")[2] for uri in lake.store.names(f"{lake.uri.rstrip('/')}/data")}
     queries = [_NAMED.format(kind=kind, rows="record_count" if kind == "data" else "0") for kind in _FILES]
     named = [LostFile(*row) for query in queries for row in lake.con.execute(query).fetchall()]
-    return [file for file in named if file.name not in stored]
+    lost = [file for file in named if file.name not in stored]
+    if lost and len(lost) == len(named):
+        raise LakeError(
+            f"none of the {len(named)} data files of this lake is below '{lake.uri.rstrip('/')}/data': is its disk "
+            "mounted? Nothing is forgotten: bring them back, or restore them from a backup"
+        )
+    return lost
 
 
 def _forget_files(con: duckdb.DuckDBPyConnection, lost: list[LostFile]) -> None:

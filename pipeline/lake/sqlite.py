@@ -12,10 +12,14 @@ from typing import IO
 import duckdb
 
 from pipeline.errors import LakeError
+from pipeline.lake import base
 
-LOCKS = ("", ".commit", ".runs", ".planners", ".backfills", ".backfill-command", ".gate")
+LOCKS = ("", ".commit", ".runs", ".planners", ".backfills", ".backfill-command", ".gate", ".jobs", ".jobs-gate")
 LEFTOVERS = {f"catalog.sqlite{end}" for end in ("", "-journal", "-wal", "-shm", *(f"{name}.lock" for name in LOCKS))}
 """What one that died while it made a lake in a folder may have left there."""
+
+_GATES = {"backfills": ".gate.lock", "jobs": ".jobs-gate.lock"}
+"""Where one follows another without a gap: who wants to be alone closes the gate to further ones."""
 
 
 class SqliteCatalog:
@@ -82,8 +86,8 @@ class SqliteCatalog:
     def at_work(self, crew: str, *, alone: bool, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
         with self._lock_file(f".{crew.replace(' ', '-')}.lock") as file:
-            if crew == "backfills":  # batch follows batch: who wants to be alone closes the gate to further ones
-                with self._lock_file(".gate.lock") as gate:
+            if crew in _GATES:
+                with self._lock_file(_GATES[crew]) as gate:
                     _take(gate, kind, waiting)
                     _take(file, kind, waiting)
             else:
@@ -97,9 +101,14 @@ class SqliteCatalog:
         return str(copy)
 
     def wipe(self) -> None:
-        with closing(sqlite3.connect(self.path, timeout=60)) as plain:
-            plain.execute("VACUUM")
-            plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with closing(sqlite3.connect(self.path, timeout=base.READERS_PATIENCE_S)) as plain:
+            try:
+                plain.execute("VACUUM")
+                ((is_busy, _, _),) = plain.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            except sqlite3.OperationalError as error:
+                raise LakeError(f"the catalog '{self.path}' can't be cleared ({error}): {self.advice}") from error
+            if is_busy:
+                raise LakeError(base.STILL_READ)
         for backup in self.path.parent.glob(f"{self.path.name}.format-*"):
             backup.unlink()
 

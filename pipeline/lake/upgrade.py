@@ -22,14 +22,15 @@ def newest_identity(con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 
     It is in the table's comment, which is in the catalog: the rows are among the data, where another lake has others.
     """
-    told = con.execute(_COMMENT).fetchone()
-    if told is None:
+    told = con.execute(_COMMENT).fetchall()  # all: a result that isn't read to its end keeps its transaction open
+    if not told:
         return {}
-    if told[0]:
-        return dict(json.loads(told[0]))
+    ((comment,),) = told
+    if comment:
+        return dict(json.loads(comment))
     found = con.execute("FROM log.identity ORDER BY written_at DESC LIMIT 1")  # before format 5
     names = [column[0] for column in found.description or ()]
-    return dict(zip(names, found.fetchone() or (), strict=False))
+    return dict(zip(names, next(iter(found.fetchall()), ()), strict=False))
 
 
 _COMMENT = """

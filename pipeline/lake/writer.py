@@ -44,25 +44,9 @@ def commit_batch(
     this process has worked since it committed the one before, None where that isn't known. planned: the batch, where
     its plan says which of its media were looked at before; None: any of them may have been.
     """
+    looks = [tagging for tagging in taggings if not tagging.inherited_from]
     heirs = [tagging for tagging in taggings if tagging.inherited_from]
-    rows = _rows([tagging for tagging in taggings if not tagging.inherited_from])
-    states = Counter(tagging.status for tagging in taggings)
-    rows["batches"] = [
-        {
-            "run_id": run_id,
-            "batch": batch_id,
-            "media": len(taggings),
-            **{status: states[status] for status in ("ok", "partial", "failed", "skipped")},
-            "frames": sum(len(tagging.frames) for tagging in taggings),
-            "committed_at": datetime.now(UTC),
-            "load_s": load_s,
-            "model_s": sum(tagging.model_s for tagging in taggings),
-            "inherited": len(heirs),
-            "seconds": seconds,
-            "media_s": sum(row["duration_s"] or 0.0 for row in rows["taggings"]),
-            **{name: sum(row[name] for row in rows["taggings"]) for name in ("prompt_tokens", "completion_tokens")},
-        }
-    ]
+    rows = _rows(looks)
 
     def work(con: duckdb.DuckDBPyConnection) -> bool:
         if _has_batch(con, run_id, batch_id):
@@ -74,15 +58,48 @@ def commit_batch(
         if looked_at:
             after_earlier_looks(con, rows["taggings"], looked_at)
         insert(con, rows)
-        if heirs:
-            con.register("heirs_given", pa.Table.from_pylist([_heir(heir) for heir in heirs], schema=HEIRS))
-            inherit(con, "heirs_given", run_id=run_id, batch_id=batch_id)
-            con.unregister("heirs_given")
+        done = [*looks, *_inherited(con, run_id, batch_id, heirs)]
+        took = {"load_s": load_s, "seconds": seconds}
+        insert(con, {"batches": [_batch_row(run_id, batch_id, done) | took]})
         if looked_at:
             hidden.refresh(con, looked_at)
         return True
 
     return lake.transaction(work)
+
+
+def _inherited(
+    con: duckdb.DuckDBPyConnection, run_id: str, batch_id: str, heirs: Sequence[MediaTags]
+) -> list[MediaTags]:
+    """Write what heirs inherit, inside the caller's transaction. Returns those that did: what a copy was to have may
+    have been forgotten since it was planned, and then it stays new for the next run."""
+    if not heirs:
+        return []
+    con.register("heirs_given", pa.Table.from_pylist([_heir(heir) for heir in heirs], schema=HEIRS))
+    inherit(con, "heirs_given", run_id=run_id, batch_id=batch_id)
+    found = con.execute("SELECT tagging_id FROM heirs_given SEMI JOIN log.taggings USING (tagging_id)").fetchall()
+    con.unregister("heirs_given")
+    written = {tagging_id for (tagging_id,) in found}
+    return [heir for heir in heirs if heir.tagging_id in written]
+
+
+def _batch_row(run_id: str, batch_id: str, taggings: Sequence[MediaTags]) -> dict[str, Any]:
+    states = Counter(tagging.status for tagging in taggings)
+    looks = [tagging for tagging in taggings if not tagging.inherited_from]
+    tokens = [_tokens_of(look) for look in looks]
+    return {
+        "run_id": run_id,
+        "batch": batch_id,
+        "media": len(taggings),
+        **{status: states[status] for status in ("ok", "partial", "failed", "skipped")},
+        "frames": sum(len(tagging.frames) for tagging in taggings),
+        "committed_at": datetime.now(UTC),
+        "model_s": sum(tagging.model_s for tagging in taggings),
+        "inherited": len(taggings) - len(looks),
+        "media_s": sum((look.info and look.info.duration_s) or 0.0 for look in looks),
+        "prompt_tokens": sum(prompt for prompt, _ in tokens),
+        "completion_tokens": sum(completion for _, completion in tokens),
+    }
 
 
 def insert(con: duckdb.DuckDBPyConnection, rows: Rows) -> None:
@@ -171,7 +188,7 @@ def _heir(tagging: MediaTags) -> dict[str, Any]:
 def _tagging_row(tagging: MediaTags) -> dict[str, Any]:
     media = tagging.object
     info = _told(tagging.info) if tagging.info else {}
-    tokens = [_tokens(frame) for frame in tagging.frames]
+    prompt_tokens, completion_tokens = _tokens_of(tagging)
     return {
         **{name: info.get(name) for name in _INFO_COLUMNS},
         "tagging_id": tagging.tagging_id,
@@ -190,8 +207,8 @@ def _tagging_row(tagging: MediaTags) -> dict[str, Any]:
         "error": tagging.error,
         "summary": tagging.summary,
         "frames": len(tagging.frames),
-        "prompt_tokens": sum((prompt for prompt, _ in tokens), tagging.further_prompt_tokens),
-        "completion_tokens": sum((completion for _, completion in tokens), tagging.further_completion_tokens),
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
         "bytes_read": tagging.bytes_read,
         "decode_s": tagging.decode_s,
         "model_s": tagging.model_s,
@@ -205,6 +222,13 @@ _INFO_COLUMNS = (
     *("container_start_s", "stream_start_s", "start_timecode"),
     *("rotation", "hdr", "audio_languages", "subtitle_languages"),
 )
+
+
+def _tokens_of(tagging: MediaTags) -> tuple[int, int]:
+    """Prompt and completion tokens that all of it took."""
+    tokens = [_tokens(frame) for frame in tagging.frames]
+    prompt = sum((prompt for prompt, _ in tokens), tagging.further_prompt_tokens)
+    return prompt, sum((completion for _, completion in tokens), tagging.further_completion_tokens)
 
 
 def _tokens(frame: TaggedFrame) -> tuple[int, int]:

@@ -99,7 +99,8 @@ class Carrier:
             if job.is_stopped or self._service.taggers.is_broken:
                 self._spool.take_back_start(job.job_id)
                 return None
-            return self._end(job, lake, trouble)
+            with lake.at_work("jobs", alone=False):
+                return self._end(job, lake, trouble)
 
     def publish(self, job_ids: Sequence[str]) -> None:
         """Let who reads the frozen catalog see what these jobs found, where that is wished. The answers are given by
@@ -121,7 +122,8 @@ class Carrier:
                 if self.airflow and job.asked.store:  # what isn't to be stored can't leave this machine
                     self._follow(self.airflow, job, work, lake)
                 else:
-                    self._look(job, work, lake)
+                    with lake.at_work("jobs", alone=False):
+                        self._look(job, work, lake)
             job.decide()
         except LakeError:
             raise

@@ -12,7 +12,7 @@ from pipeline.errors import UsageError
 from pipeline.lake import export as exporting
 from pipeline.lake.export import Watch
 from pipeline.lake.export_place import Place
-from pipeline.steps.scratch import scratch_folder
+from pipeline.scratch import scratch_folder
 from pipeline.steps.workplace import Workplace, resolve_place
 from pipeline.store import scheme_of
 from pipeline.uris import stored_uri

@@ -3,64 +3,139 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.errors import LakeError
+from pipeline.errors import UsageError
 from pipeline.lake import forget as forgetting
-from pipeline.lake.catalog import Lake
+from pipeline.lake.catalog import Crew, Lake
+from pipeline.lake.mentions import Mentions
 from pipeline.steps.plan import batch_as_json, planned_batch
 from pipeline.steps.workplace import Workplace
 from pipeline.store import resolve_uri
-from pipeline.uris import stored_uri
+from pipeline.uris import canonical_uri, media_id, stored_uri
+
+_ID = re.compile("[0-9a-f]{32}")
 
 
-def forget(request: dict[str, Any], named: Sequence[str]) -> dict[str, Any]:
+_CREWS: dict[Crew, str] = {
+    "runs": "runs",
+    "backfills": "batches of backfills",
+    "jobs": "jobs of `shotlog serve`",
+    "planners": "plans",
+}
+"""Whom it waits for; plans last, since a job that goes on may still have to be planned."""
+
+
+def forget(
+    request: dict[str, Any], named: Sequence[str], waiting: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
     """Forget the media of these URIs or media_ids. Copies that inherited from them keep the rows that are their own.
 
-    Waits for runs that go on. Returns counts (media, rows, files, frozen_catalogs) and `unknown`: names of nothing.
-    Raises LakeError where a data file still holds a row of them, as one about to be committed may: ask again.
+    Waits for runs, batches of backfills and jobs that go on, and `waiting` hears for whom; those that come meanwhile
+    wait for it, and look at what they were asked for once it has ended. An image that a caller of `serve` has sent is
+    not waited for: where it is answered later, it counts as sent later.
+
+    Returns counts (media, rows, files, frozen_catalogs) and `unknown`: names of nothing, as the lake would show them.
+    Raises UsageError, and does nothing, for a name that several have. Raises LakeError where it could not do all: a
+    data file still holds a row of them, as one about to be committed may, or somebody still reads the lake as it was.
+    Asked again it does the rest, also where it was killed.
     """
     work = Workplace.of(request)
-    with (
-        work.lake(read_only=False) as lake,
-        lake.at_work(alone=True),
-        lake.at_work("backfills", alone=True),
-        lake.at_work("planners", alone=True),
-    ):
-        media = forgetting.find(lake.con, [*named, *(stored_uri(resolve_uri(name)) for name in named)])
-        unknown = [name for name in named if not {name, stored_uri(resolve_uri(name))} & {*media, *media.values()}]
+    with work.lake(read_only=False) as lake, ExitStack() as leaving:
+        for crew, them in _CREWS.items():
+            leaving.enter_context(lake.at_work(crew, alone=True, waiting=partial(waiting, them)))
+        forgetting.clear_half_written(lake)
+        found, unknown = _meant(lake, named)
         report: dict[str, Any] = {"media": 0, "rows": 0, "files": 0, "frozen_catalogs": 0}
-        if media:
+        if found:
+            media = forgetting.names_of_their_own(lake, found)
             _clear_work(lake, media)
             report = forgetting.forget(lake, media)
-            if left := forgetting.traces(lake, media):
-                raise LakeError(f"{len(left)} data files still hold rows of what is to be forgotten: run it again")
         return {**report, "unknown": unknown}
 
 
-def _clear_work(lake: Lake, media: dict[str, str]) -> None:
+def _meant(lake: Lake, named: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """media_id → URI of what the names mean ('' where nobody knows it), and those that mean nothing."""
+    uris = {name: name if name.startswith("data:") else resolve_uri(name) for name in named}
+    ids = [*named, *map(media_id, uris.values())]
+    known = forgetting.find(lake, ids, list(map(stored_uri, uris.values())))
+    found: dict[str, str] = {}
+    unknown = []
+    for name, uri in uris.items():
+        if meant := _of_name(name, uri, known):
+            found[meant] = known[meant]
+        elif _is_told_of(lake, trace := {name: ""} if _ID.fullmatch(name) else {media_id(uri): stored_uri(uri)}):
+            found |= trace
+        else:
+            unknown.append(stored_uri(name))
+    return found, unknown
+
+
+def _of_name(name: str, uri: str, known: dict[str, str]) -> str | None:
+    """Which of the known media (media_id → URI) it is. Without a query it may be any that is stored under this URI."""
+    if name in known:
+        return name
+    if canonical_uri(uri) != stored_uri(uri):
+        return media_id(uri) if media_id(uri) in known else None
+    alike = [each for each, at in known.items() if at == stored_uri(uri)]
+    if len(alike) > 1:
+        raise UsageError(
+            f"{len(alike)} media of this lake are called '{stored_uri(uri)}': their queries tell them apart, which "
+            "aren't kept. Nothing is forgotten: name those that you mean by their media_id, or with their query"
+        )
+    return alike[0] if alike else None
+
+
+def _is_told_of(lake: Lake, found: dict[str, str]) -> bool:
+    """Whether anything of them is left, though no tagging and no sighting is: in a run's row, or in its work."""
+    media = forgetting.names_of_their_own(lake, found)
+    with lake.catalog.turn():
+        return bool(forgetting.traces(lake, media)) or any(True for _ in _work_of(lake, media))
+
+
+def _clear_work(lake: Lake, media: forgetting.Media) -> None:
     """Remove what runs keep of them that haven't committed: journals, and their lines of listings and plans."""
-    texts = [text.encode() for text in forgetting.as_json(media)]
+    for uri, left in list(_work_of(lake, media)):
+        if left is None:
+            lake.store.delete(uri)
+        else:
+            lake.store.write(uri, left)
+
+
+def _work_of(lake: Lake, media: forgetting.Media) -> Iterator[tuple[str, bytes | None]]:
+    """What in the runs' work folders tells of them, and what it is without; None: nothing of it is needed then."""
+    mentions = Mentions(media)
+    texts = [text.encode() for text in mentions.spelled]
     for uri in list(lake.store.names(lake.work_uri("").rstrip("/"))):
         data = lake.store.read(uri) or b""
         if uri.endswith(".parquet"):
-            _clear_listing(lake, uri, data, media)
+            if (listed := _listing_without(data, mentions.ids)) != data:
+                yield uri, listed
         elif any(text in data for text in texts):
             if batch := planned_batch(data):
-                lake.store.write(uri, batch_as_json(batch.without(media)))
-            else:
-                lake.store.delete(uri)
+                if (left := batch.without(mentions.ids)) != batch:
+                    yield uri, batch_as_json(left)
+            elif mentions.are_in(data.decode("utf-8", "replace")):
+                yield uri, None
 
 
-def _clear_listing(lake: Lake, uri: str, data: bytes, media: dict[str, str]) -> None:
-    listed = pq.read_table(io.BytesIO(data))
-    left = listed.filter(pc.invert(pc.is_in(listed["media_id"], pa.array(list(media), pa.string()))))
-    if left.num_rows < listed.num_rows:
-        buffer = io.BytesIO()
-        pq.write_table(left, buffer)
-        lake.store.write(uri, buffer.getvalue())
+def _listing_without(data: bytes, media_ids: Sequence[str]) -> bytes | None:
+    """None for one that nobody can read, as who was killed leaves it."""
+    try:
+        listed = pq.read_table(io.BytesIO(data))
+    except pa.ArrowInvalid:
+        return None
+    left = listed.filter(pc.invert(pc.is_in(listed["media_id"], pa.array(media_ids, pa.string()))))
+    if left.num_rows == listed.num_rows:
+        return data
+    buffer = io.BytesIO()
+    pq.write_table(left, buffer)
+    return buffer.getvalue()

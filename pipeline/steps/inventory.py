@@ -10,7 +10,7 @@ from pipeline.errors import UsageError
 from pipeline.lake.catalog import Lake
 from pipeline.planning.inventory import Wanted, listing_files
 from pipeline.planning.wish import Inventoried
-from pipeline.steps.scratch import scratch_folder
+from pipeline.scratch import scratch_folder
 from pipeline.steps.workplace import Workplace, shown
 from pipeline.store.inventory import bring
 

@@ -96,7 +96,11 @@ class Recorder:
 
     def _commit(self, lake: Lake, taggings: list[MediaTags]) -> None:
         batch_id = f"{self._batches:06}"
-        writer.commit_batch(lake, self.run_id, batch_id, [replace(each, batch_id=batch_id) for each in taggings])
+        with lake.at_work("jobs", alone=False):
+            kept = self._journal.kept()  # what isn't there any more was forgotten while it waited
+            left = [replace(each, batch_id=batch_id) for each in taggings if each.tagging_id in kept]
+            if left:
+                writer.commit_batch(lake, self.run_id, batch_id, left)
         self._batches += 1
         for tagging in taggings:
             with suppress(StoreError):  # who takes it over sees that the lake has it
@@ -106,7 +110,8 @@ class Recorder:
 def take_over_images(lake: Lake, spool: Spool) -> None:
     """Commit what servers that died had answered."""
     for run_id in spool.former_runs():
-        _take_over(lake, run_id)
+        with lake.at_work("jobs", alone=False):
+            _take_over(lake, run_id)
         spool.end_run(run_id)
 
 

@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 from pipeline.errors import MediaError, StoreError, UsageError
 from pipeline.lake.catalog import Lake, open_lake
 from pipeline.model import MediaObject
-from pipeline.steps.scratch import scratch_folder
+from pipeline.scratch import scratch_folder
 from pipeline.steps.taggers_on_call import TaggersOnCall
 from pipeline.steps.workplace import Workplace
 from pipeline.store import open_store, resolve_uri, scheme_of

@@ -122,7 +122,10 @@ class Store(Protocol):
         ...
 
     def names(self, prefix: str) -> Iterator[str]:
-        """URIs of the small objects under a folder URI, recursively; none where there is no such folder."""
+        """URIs of the small objects under a folder URI, recursively; none where there is no such folder.
+
+        Raises StoreError where one can't be listed: what isn't named isn't there.
+        """
         ...
 
     def delete(self, uri: str) -> None:
@@ -131,6 +134,11 @@ class Store(Protocol):
 
     def clear(self, prefix: str) -> None:
         """Remove all below a folder URI, also what a writer that was killed left half-written."""
+        ...
+
+    def clear_parts(self, prefix: str) -> None:
+        """Remove what writers that were killed left half-written below a folder URI. Who writes just then, writes
+        again."""
         ...
 
     def prepare(self, con: duckdb.DuckDBPyConnection) -> None:

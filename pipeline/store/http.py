@@ -196,6 +196,9 @@ class HttpStore:
     def clear(self, prefix: str) -> NoReturn:  # noqa: ARG002
         raise StoreError(_READ_ONLY)
 
+    def clear_parts(self, prefix: str) -> NoReturn:  # noqa: ARG002
+        raise StoreError(_READ_ONLY)
+
     def prepare(self, con: duckdb.DuckDBPyConnection) -> NoReturn:  # noqa: ARG002
         raise StoreError(_READ_ONLY)
 

@@ -88,19 +88,16 @@ class LocalStore:
     def write(self, uri: str, data: bytes, *, if_absent: bool = False) -> bool:
         target = Path(uri)
         try:
-            part = _write_beside(target, data)
-            try:
-                if if_absent:
-                    return _link(part, target)
-                part.replace(target)
-                return True
-            finally:
-                part.unlink(missing_ok=True)
+            for _ in range(_PATIENCE):
+                part = _write_beside(target, data)
+                with suppress(FileNotFoundError):  # `clear_parts` took it for a dead writer's
+                    return _put_in_place(part, target, if_absent)
+            raise FileNotFoundError(errno.ENOENT, "what is written is deleted again and again")
         except OSError as error:
             raise StoreError(_refusal(uri, "written", error)) from error
 
     def names(self, prefix: str) -> Iterator[str]:
-        for folder, _, names in os.walk(prefix):
+        for folder, _, names in os.walk(prefix, onerror=_cant_be_listed):
             yield from (str(Path(folder) / name) for name in names if not name.startswith(_PART))
 
     def delete(self, uri: str) -> None:
@@ -121,6 +118,12 @@ class LocalStore:
                 self.delete(str(Path(folder) / name))
             with suppress(OSError):
                 Path(folder).rmdir()
+
+    def clear_parts(self, prefix: str) -> None:
+        for folder, _, names in os.walk(prefix, onerror=_cant_be_listed):
+            for name in names:
+                if name.startswith(_PART):
+                    self.delete(str(Path(folder) / name))
 
     def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
         """Nothing to do: DuckDB reads and writes files by itself."""
@@ -144,6 +147,17 @@ def _write_beside(target: Path, data: bytes) -> Path:
             part.unlink(missing_ok=True)
             raise
     raise FileNotFoundError(errno.ENOENT, "its folder is deleted again and again")
+
+
+def _put_in_place(part: Path, target: Path, if_absent: bool) -> bool:
+    """False where one is there that is to stay."""
+    try:
+        if if_absent:
+            return _link(part, target)
+        part.replace(target)
+        return True
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _link(part: Path, target: Path) -> bool:
@@ -179,9 +193,15 @@ def _walk(root: Path) -> Iterator[MediaObject]:
         except FileNotFoundError:  # deleted meanwhile
             continue
         except OSError as error:
-            raise StoreError(
-                f"the folder '{folder}' can't be listed ({error.strerror}): check its permissions"
-            ) from error
+            _cant_be_listed(error)
+
+
+def _cant_be_listed(error: OSError) -> None:
+    """Raises StoreError, but for a folder that isn't there."""
+    if not isinstance(error, FileNotFoundError):
+        raise StoreError(
+            f"the folder '{error.filename}' can't be listed ({error.strerror}): check its permissions"
+        ) from error
 
 
 def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:

@@ -208,6 +208,9 @@ class S3Store:
         for uri in list(self.names(prefix)):
             self.delete(uri)
 
+    def clear_parts(self, prefix: str) -> None:
+        """Nothing to do: an object is there once it is whole."""
+
     def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
         with self._reaching("s3://"):
             credentials = self._session.get_credentials()

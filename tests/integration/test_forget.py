@@ -14,7 +14,10 @@ from pipeline.lake import freeze, writer
 from pipeline.lake.catalog import open_lake
 from pipeline.model import MediaObject
 from pipeline.steps.forget import forget as forget_here
-from pipeline.steps.listing import begin_run
+from pipeline.steps.listing import begin_run, list_media
+from pipeline.steps.plan import plan_batches
+from pipeline.steps.publish import publish_run
+from pipeline.steps.tag import tag_batch
 from pipeline.steps.workplace import Workplace
 from pipeline.store import open_store
 from tests.integration.doors import ask, fill, rows, shotlog, tag
@@ -101,15 +104,16 @@ def test_every_trace_goes_and_everything_else_stays(catalog, tmp_path):
 def test_what_is_committed_meanwhile_is_kept_whole_and_the_next_try_gets_it(tmp_path, monkeypatch):
     archive, lake = fill(tmp_path / "in", f"{SECRET}=cfr.mp4", "vfr.mkv"), tmp_path / "lake"
     tag(lake, archive)
-    again, traces = replace(tagging(), object=MediaObject(str(archive / SECRET), "1", 1)), forgetting.traces
+    again, delete = replace(tagging(), object=MediaObject(str(archive / SECRET), "1", 1)), forgetting._delete_rows
 
-    def after_a_commit(held, media):
+    def before_a_commit(held, mentions):
+        rows = delete(held, mentions)
         monkeypatch.undo()
         with opened(lake, None).con as con:
             writer.insert(con, writer._rows([again]))
-        return traces(held, media)
+        return rows
 
-    monkeypatch.setattr(forgetting, "traces", after_a_commit)
+    monkeypatch.setattr(forgetting, "_delete_rows", before_a_commit)
     with pytest.raises(LakeError, match="still hold rows of what is to be forgotten: run it again"):
         forget_here({"lake": str(lake)}, [str(archive / SECRET)])
     assert ask(lake, "SELECT count(*) FROM timestamps WHERE uri LIKE '%witness%'") == [(2,)]
@@ -151,6 +155,25 @@ def test_a_copy_keeps_what_it_inherited(tmp_path):
     assert ask(lake, "SELECT count(*) FROM media") == [(1,)]
 
 
+def test_what_a_planned_copy_was_to_inherit_is_gone_and_the_next_run_looks_itself(tmp_path):
+    archive, lake = fill(tmp_path / "in", f"{SECRET}=cfr.mp4"), tmp_path / "lake"
+    tag(lake, archive)
+    fill(archive, "copy.mp4=cfr.mp4", "vfr.mkv")
+    request = {"sources": str(archive), "lake": str(lake), "tagger": "null"}
+    run_id = list_media(request, "second")["run_id"]
+    (batch_id,) = plan_batches(request, run_id)["batches"]
+    forget_here({"lake": str(lake)}, [str(archive / SECRET)])
+    (archive / SECRET).unlink()
+    tag_batch(request, run_id, batch_id)
+    done = publish_run(request, run_id)
+    assert (done["ok"], done["inherited"]) == (1, 0)
+    assert ask(lake, "SELECT parse_filename(uri) FROM media") == [("vfr.mkv",)]
+    assert ask(lake, "SELECT count(*) FROM failures") == [(0,)]
+    again = tag(lake, archive)
+    assert (again["ok"], again["inherited"]) == (1, 0)
+    assert ask(lake, "SELECT parse_filename(uri), frames FROM media ORDER BY ALL") == [("copy.mp4", 2), ("vfr.mkv", 2)]
+
+
 def test_a_name_of_nothing_is_said_and_nothing_is_done(tmp_path):
     archive, lake = fill(tmp_path / "in", "cfr.mp4"), tmp_path / "lake"
     tag(lake, archive)
@@ -158,6 +181,11 @@ def test_a_name_of_nothing_is_said_and_nothing_is_done(tmp_path):
     report, said = forget(lake, "s3://elsewhere/a.mp4")
     assert (report["media"], report["unknown"]) == (0, ["s3://elsewhere/a.mp4"])
     assert "nothing in this lake is called s3://elsewhere/a.mp4" in said
+    assert "no data file holds" not in said
+    secret = "https://u:geheim@host/x.jpg?X-Amz-Signature=geheim"
+    report, said = forget(lake, secret)
+    assert report["unknown"] == ["https://host/x.jpg"]
+    assert "geheim" not in said
     assert rows(lake) == before
 
 

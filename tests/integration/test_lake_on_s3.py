@@ -65,6 +65,7 @@ def test_a_second_machine_reads_by_the_frozen_catalog_beside_the_data(s3, bucket
     before, lake = keys(s3, bucket), ["--lake", f"s3://{bucket}/lake", "--format", "json"]
     asked = shotlog("sql", "SELECT sum(frames) AS frames FROM media", *lake, cwd=tmp_path, **s3.env)
     assert json.loads(asked.stdout) == [{"frames": 3}], asked.stderr
+    assert re.fullmatch(r"the catalog of 's3://.*' isn't at hand: this is the lake as of 20\S+ \S+\n", asked.stderr)
     plan = json.loads(shotlog("plan", f"s3://{bucket}/archive/", *lake, *NULL[:2], cwd=tmp_path, **s3.env).stdout)
     assert (plan["unchanged"], plan["new"]) == (2, 0)
     assert keys(s3, bucket) == before

@@ -11,8 +11,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pipeline.errors import LakeError
 from pipeline.lake import writer
 from pipeline.lake.catalog import open_lake, plainly
+from pipeline.steps.maintain import maintain, repair
 from pipeline.store import open_store
 from tests.integration.doors import ask, fill, shotlog, tag
 from tests.integration.test_postgres import HALF, ONCE, ORPHANS
@@ -99,6 +101,30 @@ def test_the_command_reports_each_step_and_a_dry_run_does_nothing(tmp_path):
         *("step", "taggings", "thumbnails", "flushed", "merged"),
         *("rewritten", "expired", "removed", "removed"),
     ]
+
+
+def test_what_an_environment_says_is_headed_as_what_it_is(tmp_path):
+    tag(tmp_path / "lake", fill(tmp_path / "in", "still.webp"))
+    for setting, head in (("true", "due"), ("false", "done")):
+        shown = shotlog("maintain", "--lake", "lake", cwd=tmp_path, SHOTLOG_DRY_RUN=setting)
+        assert shown.stdout.split()[:2] == ["step", head]
+
+
+@pytest.mark.parametrize("verb", [lambda request: maintain(request, print), repair], ids=["maintain", "repair"])
+def test_a_dry_run_doesnt_bring_an_older_lake_up_to_date(verb, tmp_path, monkeypatch):
+    lake = str(tmp_path / "lake")
+    with monkeypatch.context() as older:
+        older.setattr("pipeline.lake.upgrade.views_version", lambda: "older")
+        opened(lake, None, create=True, read_only=False).close()
+    with pytest.raises(
+        LakeError, match=r"another version of shotlog.*`shotlog maintain --lake .*` brings it up to date"
+    ):
+        verb({"lake": lake, "dry_run": True})
+    with closing(opened(lake, None)) as reader:
+        assert not reader.is_current
+    verb({"lake": lake})
+    with closing(opened(lake, None)) as reader:
+        assert reader.is_current
 
 
 VERBS = {

@@ -76,6 +76,28 @@ def test_who_cant_reach_it_is_told_how(catalog, sentence, postgres, tmp_path):
     assert PASSWORD not in done.stderr
 
 
+def test_the_ways_to_name_it_that_others_have_are_taken(postgres, tmp_path):
+    lake = str(tmp_path / "lake")
+    opened(lake, postgres.url.replace("postgresql://", "postgresql+psycopg2://"), create=True, read_only=False).close()
+    words = psycopg.conninfo.make_conninfo(**psycopg.conninfo.conninfo_to_dict(postgres.url))
+    for setting in (postgres.url.replace("postgresql://", "postgres://"), words):
+        with closing(opened(lake, setting)) as mine:
+            assert mine.catalog.kind == "postgres"
+            assert PASSWORD not in mine.catalog.name
+
+
+@pytest.mark.parametrize(
+    "setting", ["mysql://u:geheim@h/x", "x.sqlite password=geheim", "sqlite:///geheim", "'host=db password=geheim'"]
+)
+def test_what_is_neither_a_database_nor_a_file_is_refused_and_not_shown(setting, tmp_path):
+    fill(tmp_path / "in", "still.webp")
+    done = shotlog("tag", "in", "--lake", "lake", *NULL, cwd=tmp_path, SHOTLOG_CATALOG=setting)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "SHOTLOG_CATALOG is neither a Postgres database's nor a file's: give" in done.stderr
+    assert "geheim" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir() if path.name != "in"] == []
+
+
 def commit_batches(lake, url, number):
     """What a worker of a run does: open the lake, hold it with the others, commit batches of its own."""
     with closing(opened(lake, url, read_only=False)) as mine, mine.at_work(alone=False):

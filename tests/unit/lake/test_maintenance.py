@@ -1,7 +1,9 @@
 """Upkeep makes a lake smaller and takes nothing that anybody needs (DESIGN.md §5.6)."""
 
+import fcntl
 import os
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -181,6 +183,35 @@ def test_the_files_that_a_frozen_catalog_names_stay_as_long_as_it_does(lake):
     assert upkeep(lake)["removed_files"] > 0
     with attached(newest) as con:
         assert con.execute(COUNTS).fetchall() == rows(lake, COUNTS)
+
+
+def is_somebodys(catalog):
+    """Whether the turn is held."""
+    if catalog.kind == "sqlite":
+        with catalog.path.with_name(f"{catalog.path.name}.commit.lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
+    with catalog._connected() as session:
+        found = session.execute("SELECT pg_try_advisory_lock(%s)", [catalog._key("commit")]).fetchone()
+        return found == (False,)
+
+
+def test_a_copy_is_made_named_and_published_in_one_turn(lake, open_it, monkeypatch):
+    fill(lake, 1)
+    write, held = lake.store.write, []
+    with closing(open_it()) as other:
+
+        def watched(uri, data, **how):
+            held.append(is_somebodys(other.catalog))
+            return write(uri, data, **how)
+
+        monkeypatch.setattr(lake.store, "write", watched)
+        freeze.publish(lake)
+        assert held == [True, True]
+        assert not is_somebodys(other.catalog)
 
 
 def test_frozen_catalogs_past_their_grace_go_but_never_the_newest(lake):

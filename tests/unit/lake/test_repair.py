@@ -80,6 +80,22 @@ def test_a_whole_lake_has_nothing_to_repair(lake):
     assert rows(lake, "FROM log.taggings") == before
 
 
+def test_a_disk_that_isnt_mounted_is_no_loss(lake):
+    commit(lake, "a.mp4")
+    data = Path(lake.uri, "data")
+    data.rename(elsewhere := data.with_name("elsewhere"))
+    data.mkdir()
+    for verb in (repair.lost_files, repair.repair):
+        with pytest.raises(
+            LakeError, match=r"none of the \d+ data files of this lake is below .*: is its disk mounted\?"
+        ):
+            verb(lake)
+    data.rmdir()
+    elsewhere.rename(data)
+    assert repair.repair(lake) == ([], 0)
+    assert rows(lake, "SELECT count(*) FROM media") == [(1,)]
+
+
 def test_a_repair_that_died_between_its_two_steps_is_ended_by_the_next(lake, monkeypatch):
     commit(lake, "a.mp4")
     commit(lake, "b.mp4")

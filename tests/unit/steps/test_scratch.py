@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.steps.scratch import scratch_folder
+from pipeline.scratch import scratch_folder
 
 HOLD = (
-    "import sys; from pipeline.steps.scratch import scratch_folder\n"
+    "import sys; from pipeline.scratch import scratch_folder\n"
     "with scratch_folder() as folder: (folder / 'film').write_bytes(b'x'); print(folder, flush=True); sys.stdin.read()"
 )
 

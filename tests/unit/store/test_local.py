@@ -3,11 +3,13 @@
 import os
 import resource
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import MediaError, StoreError
+from pipeline.store import local
 from pipeline.store.local import LocalStore
 
 STORE = LocalStore()
@@ -47,6 +49,43 @@ def test_a_folder_that_goes_during_the_listing_does_not_stop_it(tmp_path):
     assert next(listing).uri == f"{tmp_path}/a.mp4"
     shutil.rmtree(tmp_path / "sub")
     assert list(listing) == []
+
+
+def test_a_folder_that_cant_be_listed_isnt_taken_for_an_empty_one():
+    with tempfile.TemporaryDirectory() as folder:  # root itself may list all: it becomes another user for a moment
+        Path(folder).chmod(0o755)
+        (closed := Path(folder, "data", "closed")).mkdir(parents=True)
+        (closed / "a.parquet").write_bytes(b"x")
+        closed.chmod(0)
+        user = os.geteuid()
+        try:
+            os.seteuid(user or 65534)
+            with pytest.raises(StoreError, match=rf"the folder '{closed}' can't be listed .*: check its permissions"):
+                list(STORE.names(folder))
+        finally:
+            os.seteuid(user)
+            closed.chmod(0o700)
+        assert list(STORE.names(folder)) == [str(closed / "a.parquet")]
+        assert list(STORE.names(f"{folder}/none")) == []
+
+
+def test_who_writes_while_half_written_files_are_cleared_writes_again(tmp_path, monkeypatch):
+    place, cleared = tmp_path / "work" / "a.json", []
+    real = local._put_in_place
+
+    def late(part, target, if_absent):
+        if not cleared:
+            cleared.append(part.name)
+            STORE.clear_parts(str(tmp_path))
+            assert not part.exists()
+        return real(part, target, if_absent)
+
+    monkeypatch.setattr(local, "_put_in_place", late)
+    for if_absent in (False, True):
+        cleared.clear()
+        place.unlink(missing_ok=True)
+        assert STORE.write(str(place), b"x", if_absent=if_absent)
+        assert (place.read_bytes(), len(cleared), len(list(tmp_path.rglob("*.*")))) == (b"x", 1, 1)
 
 
 def test_a_name_that_is_not_utf8_is_listed_and_has_a_code(tmp_path):

@@ -1,0 +1,54 @@
+"""What names a media object in a text, and what only begins or ends as its name does."""
+
+import json
+
+import pytest
+
+from pipeline.lake.mentions import Mentions
+
+ID = "0123456789abcdef0123456789abcdef"
+OF = Mentions({ID: "/in/1.png", "f" * 32: None})
+
+
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [
+        ({"sources": ["/in/1.png", "/in/"]}, {"sources": ["(forgotten)", "/in/"]}),
+        ({"media": [ID, "f" * 32, "e" * 32]}, {"media": ["(forgotten)", "(forgotten)", "e" * 32]}),
+        ({"error": "'/in/1.png' can't be read."}, {"error": "'(forgotten)' can't be read."}),
+        ({"error": "no /in/1.png."}, {"error": "no (forgotten)."}),
+        (
+            {"error": f"'/lake/work/r/journal/{ID}.json' is full"},
+            {"error": "'/lake/work/r/journal/(forgotten).json' is full"},
+        ),
+        ({ID: 1}, {"(forgotten)": 1}),
+        *[
+            (told, told)
+            for told in (
+                {"sources": ["/in/1.png.old.png", "/in/1.png copy.png", "/all/in/1.png", "/in/1.pngs"]},
+                {"error": "'/in/1.png.old.png' and '/all/in/1.png' and /in/1.png-2 can't be read"},
+                {"numbers": [1, 2.5, None, True]},
+            )
+        ],
+    ],
+)
+def test_names_are_told_from_what_looks_like_them(told, left):
+    text = json.dumps(told)
+    assert json.loads(OF.left_of(text)) == left
+    assert OF.are_in(text) == (told != left)
+    assert told == left or any(spelled in text for spelled in OF.spelled)
+
+
+def test_what_is_no_json_is_read_as_a_sentence():
+    assert OF.left_of("half of {'uri': '/in/1.png', '/in/1.png.old.png'") == (
+        "half of {'uri': '(forgotten)', '/in/1.png.old.png'"
+    )
+    assert not Mentions({}).are_in("anything")
+
+
+def test_whatever_way_json_writes_a_name():
+    of = Mentions({ID: '/in/the "Müller" tape.png'})
+    for escaped in (True, False):
+        text = json.dumps(['/in/the "Müller" tape.png', "no '/in/the \"Müller\" tape.png' there"], ensure_ascii=escaped)
+        assert json.loads(of.left_of(text)) == ["(forgotten)", "no '(forgotten)' there"]
+        assert any(spelled in text for spelled in of.spelled)

@@ -1,0 +1,111 @@
+"""Only what is named is forgotten: not what is stored under the same URI, not what is called alike."""
+
+import json
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+
+from pipeline.batch import Batch
+from pipeline.errors import UsageError
+from pipeline.lake import writer
+from pipeline.lake.catalog import open_lake
+from pipeline.lake.journal import Entry, Journal
+from pipeline.model import MediaObject
+from pipeline.steps.forget import forget
+from pipeline.steps.plan import batch_as_json, planned_batch
+from pipeline.store import open_store
+from pipeline.uris import media_id
+from tests.unit.lake.made import media, tagging
+
+URI = "https://example.org/img.png"
+NUMBERED = [MediaObject(URI, "1", 1, media_id=media_id(f"{URI}?id={number}")) for number in (1, 2, 3)]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return str(tmp_path / "lake")
+
+
+def filled(folder, *objects, run=None):
+    with closing(open_lake(folder, open_store(folder), catalog=None, create=True, read_only=False)) as lake:
+        writer.commit_batch(lake, "run-1", "0", [tagging(of) for of in objects])
+        if run:
+            lake.transaction(lambda con: writer.insert(con, {"runs": [{"run_id": "run-1", "kind": "tag", **run}]}))
+        for of in objects:
+            Journal(lake, "run-1").keep(Entry(of.media_id, "1", "r", finished=tagging(of)))
+
+
+def asked(folder, query):
+    with closing(open_lake(folder, open_store(folder), catalog=None)) as lake:
+        return lake.con.execute(query).fetchall()
+
+
+def journals(folder):
+    with closing(open_lake(folder, open_store(folder), catalog=None)) as lake:
+        return {entry.media_id for entry in Journal(lake, "run-1").entries()}
+
+
+@pytest.mark.parametrize("name", [f"{URI}?id=1", f"{URI}?id=1&X-Amz-Signature=s", media_id(f"{URI}?id=1")])
+def test_of_media_that_only_their_queries_tell_apart_the_one_that_is_named_goes(name, folder):
+    filled(
+        folder, *NUMBERED, run={"sources": [URI], "request": json.dumps({"media": [one.media_id for one in NUMBERED]})}
+    )
+    assert forget({"lake": folder}, [name])["media"] == 1
+    left = [one.media_id for one in NUMBERED[1:]]
+    assert sorted(asked(folder, "SELECT media_id FROM media")) == sorted((one,) for one in left)
+    assert asked(folder, "SELECT sources, request FROM log.runs") == [
+        ([URI], json.dumps({"media": ["(forgotten)", *left]}))
+    ]
+    assert journals(folder) == set(left)
+    assert forget({"lake": folder}, [name])["media"] == 0
+    assert forget({"lake": folder}, left)["media"] == 2
+    assert asked(folder, "SELECT sources FROM log.runs") == [(["(forgotten)"],)], "nobody is called so any more"
+
+
+def test_a_name_that_several_have_is_refused_and_nothing_is_done(folder):
+    filled(folder, *NUMBERED, media())
+    with pytest.raises(UsageError, match=rf"3 media of this lake are called '{URI}': .* name those .* media_id"):
+        forget({"lake": folder}, [media().uri, URI])
+    assert asked(folder, "SELECT count(*) FROM media") == [(4,)]
+    assert len(journals(folder)) == 4
+
+
+def test_one_of_a_kind_is_found_by_what_the_tables_call_it_but_not_by_another_query(folder):
+    filled(folder, NUMBERED[0])
+    assert forget({"lake": folder}, ["https://u:geheim@example.org/img.png?id=7"])["unknown"] == [URI]
+    assert forget({"lake": folder}, [URI])["media"] == 1
+    assert asked(folder, "SELECT count(*) FROM log.taggings") == [(0,)]
+
+
+def test_others_whose_names_begin_so_keep_theirs_everywhere(folder):
+    one, other = media("1.png"), media("1.png.old.png")
+    request = {"sources": [one.uri, other.uri], "error": f"'{other.uri}' can't be read"}
+    filled(folder, one, other, run={"sources": request["sources"], "request": json.dumps(request)})
+    with closing(open_lake(folder, open_store(folder), catalog=None)) as lake:
+        plan = Batch("000000", "run-1", (one, other))
+        lake.store.write(lake.work_uri("run-1", "batches", "000000.json"), batch_as_json(plan))
+        assert forget({"lake": folder}, [one.uri])["media"] == 1
+        left = lake.store.read(lake.work_uri("run-1", "batches", "000000.json"))
+        assert planned_batch(left) == replace(plan, objects=(other,))
+    assert journals(folder) == {other.media_id}
+    kept = {**request, "sources": ["(forgotten)", other.uri]}
+    assert asked(folder, "SELECT sources, request FROM log.runs") == [(kept["sources"], json.dumps(kept))]
+    assert asked(folder, "SELECT uri FROM media") == [(other.uri,)]
+
+
+def test_what_only_a_journal_tells_of_is_forgotten_too(folder):
+    filled(folder, media())
+    with closing(open_lake(folder, open_store(folder), catalog=None)) as lake:
+        for of in (in_flight := [media("flight.mp4"), media("too.mp4")]):
+            Journal(lake, "run-1").keep(Entry(of.media_id, "1", "r", finished=tagging(of)))
+    report = forget({"lake": folder}, [in_flight[0].uri, in_flight[1].media_id])
+    assert (report["media"], report["unknown"]) == (2, [])
+    assert journals(folder) == {media().media_id}
+
+
+def test_what_only_a_run_tells_of_is_forgotten_too(folder):
+    filled(folder, media(), run={"sources": ["/archive/refused.mp4"], "request": "{}"})
+    report = forget({"lake": folder}, ["/archive/refused.mp4"])
+    assert (report["media"], report["unknown"]) == (1, [])
+    assert asked(folder, "SELECT sources FROM log.runs") == [(["(forgotten)"],)]

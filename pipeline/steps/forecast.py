@@ -27,12 +27,12 @@ from pipeline.planning.batches import LEFT
 from pipeline.planning.compare import compare
 from pipeline.planning.forecast import Forecast, Interval, Rates, others, total
 from pipeline.planning.prices import Price, load_prices
+from pipeline.scratch import scratch_folder
 from pipeline.steps.claims import heeding_others
 from pipeline.steps.decoders import Decoders
 from pipeline.steps.footage import Footage
 from pipeline.steps.inventory import how_old
 from pipeline.steps.listing import check_sources, write_parts
-from pipeline.steps.scratch import scratch_folder
 from pipeline.steps.wish import most_frames, wish_of
 from pipeline.steps.workplace import Workplace
 from pipeline.store.base import Ranges

@@ -24,13 +24,13 @@ from pipeline.planning.batches import LEFT, MAX_BATCHES, batches, worth_loading
 from pipeline.planning.compare import compare
 from pipeline.planning.wish import Wish
 from pipeline.recipe import Recipe
+from pipeline.scratch import scratch_folder
 from pipeline.steps.claims import claim, claims_glob, heeding_others
 from pipeline.steps.forecast import count, foresee
 from pipeline.steps.inventory import kept_how_old
 from pipeline.steps.leftovers import seen_meanwhile, state_of, take_over_dead_runs
 from pipeline.steps.listing import listing_glob
 from pipeline.steps.refusals import Refusals
-from pipeline.steps.scratch import scratch_folder
 from pipeline.steps.wish import most_frames, wish_of
 from pipeline.steps.workplace import Workplace
 from pipeline.taggers.base import Tagger

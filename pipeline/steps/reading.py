@@ -16,12 +16,12 @@ from pipeline.lake.reader import answered_frames
 from pipeline.model import Frame, MediaInfo, MediaObject, TaggedFrame
 from pipeline.pictures import fingerprint, shrunk, thumbnail
 from pipeline.planning.budget import Purse
+from pipeline.scratch import scratch_folder
 from pipeline.steps.decoders import Decoders
 from pipeline.steps.desk import Desk
 from pipeline.steps.footage import Footage
 from pipeline.steps.handoff import Handoff
 from pipeline.steps.media_in_hand import MediaInHand
-from pipeline.steps.scratch import scratch_folder
 from pipeline.steps.workplace import Workplace
 from pipeline.store.base import Store
 from pipeline.taggers.base import Look, Tagger

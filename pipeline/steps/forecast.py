@@ -178,6 +178,17 @@ _ANIMATIONS = f"{_LEFT} AND kind = 'image' AND {_MOVES}"
 _FILMS = f"{_LEFT} AND kind = 'video'"
 _UNKNOWN = "FROM ({}) WHERE duration_s IS NULL"
 
+# As many of each size as there are: what a film lasts goes with its size, so that the sample is like the whole.
+_EVENLY = """
+WITH drawn AS (SELECT * FROM (SELECT * {unknown}) USING SAMPLE reservoir(10000 ROWS) REPEATABLE (7)),
+
+by_size AS (SELECT *, row_number() OVER (ORDER BY size_bytes, uri) AS place, count(*) OVER () AS films FROM drawn)
+
+SELECT uri, etag, size_bytes, last_modified, media_id
+FROM by_size
+WHERE (place * $most + films // 2) % films < $most
+"""
+
 
 def count(con: duckdb.DuckDBPyConnection, relation: str) -> int:
     """Rows of a relation, in DuckDB's words."""
@@ -218,9 +229,8 @@ class _Looker:
         return wanted if self.most is None else min(self.most, wanted)
 
     def probe(self, con: duckdb.DuckDBPyConnection, where: str, most: int) -> list[tuple[float, int]]:
-        """(seconds, frames) of so many at random, or of all; of one that can't be read: (0, 0)."""
-        query = f"SELECT uri, etag, size_bytes, last_modified, media_id FROM ({where}) WHERE duration_s IS NULL"
-        chosen = con.execute(f"FROM ({query}) USING SAMPLE reservoir({most} ROWS) REPEATABLE (7)").fetchall()
+        """(seconds, frames) of so many, or of all; of one that can't be read: (0, 0)."""
+        chosen = con.execute(_EVENLY.format(unknown=_UNKNOWN.format(where)), {"most": most}).fetchall()
         media = [MediaObject(*row) for row in chosen]
         with (
             scratch_folder() as folder,

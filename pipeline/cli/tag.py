@@ -109,9 +109,10 @@ def tag(
     return conclude(summary, chosen_format(form), fail_on_error=fail_on_error)
 
 
-def conclude(
-    summary: dict[str, Any], form: OutputFormat, *, fail_on_error: bool, again: str = "what is left, the next run does"
-) -> None:
+_AGAIN = "what is left, the next run does, as far as its own budget goes"
+
+
+def conclude(summary: dict[str, Any], form: OutputFormat, *, fail_on_error: bool, again: str = _AGAIN) -> None:
     """A run's last words, and its summary on stdout where a format is asked for. Exits with 1 where that is wished.
 
     again: what does what a budget has left undone.

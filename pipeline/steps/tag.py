@@ -89,10 +89,10 @@ def look_at(
 
     def commit(batch: Batch, batch_id: str, taggings: list[MediaTags]) -> None:
         nonlocal load_s, since
-        seconds, since = time.monotonic() - since, time.monotonic()
-        took = {"load_s": load_s, "seconds": seconds}
+        now = time.monotonic()
+        took = {"load_s": load_s, "seconds": now - since}
         writer.commit_batch(lake, desk.run_id, batch_id, taggings, planned=batch, **took)
-        load_s = None
+        load_s, since = None, now
         for tagging in taggings:
             desk.journal.drop(tagging.object.media_id)
 
@@ -109,18 +109,18 @@ def look_at(
         with closing(readers.stream()) as stream, closing(tagger.look(committing(stream))) as answers:
             for answer in answers:
                 desk.answered(answer)
+        commit_whole()
+        if purse and (purse.is_empty or purse.too_dear):
+            for batch, taggings in desk.take_rest():
+                part_id, part = part_of(lake, desk.run_id, batch.batch_id, taggings)
+                if part:
+                    commit(batch, part_id, part)
+            record_left(lake, desk.run_id, purse)
     except BaseException:
         with suppress(Exception):  # what broke it may also hinder this, and matters more
             desk.break_off()
             record_worked(lake, desk.run_id, time.monotonic() - since)
         raise
-    commit_whole()
-    if purse and (purse.is_empty or purse.too_dear):
-        for batch, taggings in desk.take_rest():
-            part_id, part = part_of(lake, desk.run_id, batch.batch_id, taggings)
-            if part:
-                commit(batch, part_id, part)
-        record_left(lake, desk.run_id, purse)
 
 
 def summary(taggings: Iterable[MediaTags]) -> dict[str, int]:

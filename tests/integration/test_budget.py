@@ -152,15 +152,23 @@ def test_what_takes_more_than_the_whole_budget_is_named_and_hinders_nothing_else
     assert ask(tmp_path / "lake", "SELECT count(*) FROM media") == [(21,)]
 
 
-def test_what_was_broken_off_is_counted(archive, tmp_path, monkeypatch):
+@pytest.mark.parametrize("where", ["amid a batch", "in its commit"])
+def test_what_was_broken_off_is_counted(where, archive, tmp_path, monkeypatch):
     request = {"sources": str(archive), "lake": str(tmp_path / "lake"), "workers": 1, "tagger": "null"}
     (tmp_path / "prices.toml").write_text("[taggers.null]\nframes_per_s = 1000\ngpus = 1\n")
     request |= {"prices": str(tmp_path / "prices.toml"), "budget": "10 GPU-hours"}
+    worked = [0.0]
+
+    def interrupt(*_, seconds=0.0, **__):
+        worked.append(seconds)
+        raise KeyboardInterrupt
+
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(Quiet, "tagged", _interrupt)
+        owner, name = (Quiet, "tagged") if where == "amid a batch" else (writer, "commit_batch")
+        patched.setattr(owner, name, interrupt)
         backfill.backfill(request, Quiet())
     ((run_id, state, before),) = ask(tmp_path / "lake", "SELECT run_id, state, gpu_hours FROM runs")
-    assert (state, before > 0) == ("interrupted", True)
+    assert (state, before * 3600 > max(worked)) == ("interrupted", True)
     assert backfill.backfill(request, Quiet(), run_id)["state"] == "finished"
     ((after, committed),) = ask(
         tmp_path / "lake",
@@ -169,10 +177,6 @@ def test_what_was_broken_off_is_counted(archive, tmp_path, monkeypatch):
     assert after == pytest.approx(before + committed)
     with Workplace.of(request).lake() as lake:
         assert spending._taken(lake.con, run_id).seconds == pytest.approx(after * 3600)
-
-
-def _interrupt(*_):
-    raise KeyboardInterrupt
 
 
 def test_a_unit_nobody_knows_is_refused_before_anything_is_made(archive, tmp_path):
@@ -190,6 +194,9 @@ def test_the_command_says_that_it_stopped(tmp_path):
     ours = {name: value for name, value in os.environ.items() if name.startswith("SHOTLOG_")}
     done = shotlog(*command, "--workers", "1", "--format", "json", cwd=tmp_path, **ours)
     assert (done.returncode, json.loads(done.stdout)["state"]) == (0, "stopped"), done.stderr
-    assert "the budget of 40 tokens is spent: what is left, the next run does" in done.stderr.replace("\n", " ")
+    assert (
+        "of 40 tokens is spent: what is left, the next run does, as far as its own budget goes"
+        in done.stderr.replace("\n", " ")
+    )
     done = shotlog("backfill", *command[1:], "--workers", "1", cwd=tmp_path, **ours)
     assert "is spent: go on with a higher --budget: shotlog backfill --resume " in done.stderr.replace("\n", " ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -43,17 +44,16 @@ MONDAY, TUESDAY = "2026-01-05T00:00:00+00:00", "2026-01-06T00:00:00+00:00"
 class Scheduler:
     """An Airflow of its own; its tasks find sources, lake and credentials in the environment, as in production."""
 
-    def __init__(self, s3: S3, folder: Path, **settings: str) -> None:
+    def __init__(self, s3: S3, database: Path, folder: Path, **settings: str) -> None:
         self.lake = folder / "lake"
         self.pools: list[str] = []
         bucket = f"archive-{folder.name.replace('_', '-')}"
         fill_bucket(s3, bucket)
-        core = {"DAGS_FOLDER": str(ROOT / "dags"), "LOAD_EXAMPLES": "False"}
         shotlog = {"SOURCES": f"s3://{bucket}/", "LAKE": str(self.lake), **settings}
-        self.env = {**plain_environment(), **s3.env, "AIRFLOW_HOME": str(folder / "airflow")}
-        self.env |= {f"AIRFLOW__CORE__{name}": value for name, value in core.items()}
+        self.env = {**of_airflow(folder / "airflow"), **s3.env}
         self.env |= {f"SHOTLOG_{name}": value for name, value in shotlog.items()}
-        subprocess.run([Path(sys.executable).with_name("airflow"), "db", "migrate"], env=self.env, check=True)
+        (folder / "airflow").mkdir()
+        shutil.copy(database, folder / "airflow")
 
     def python(self, code: str, *arguments: str) -> str:
         """The last line that the code prints."""
@@ -74,9 +74,24 @@ class Scheduler:
             return con.execute(statement).fetchall()
 
 
+def of_airflow(home: Path) -> dict[str, str]:
+    core = {"DAGS_FOLDER": str(ROOT / "dags"), "LOAD_EXAMPLES": "False"}
+    there = {**plain_environment(), "AIRFLOW_HOME": str(home)}
+    return there | {f"AIRFLOW__CORE__{name}": value for name, value in core.items()}
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty one, as Airflow makes it in some seconds: every test gets a copy."""
+    home = tmp_path_factory.mktemp("airflow")
+    airflow = Path(sys.executable).with_name("airflow")
+    subprocess.run([airflow, "db", "migrate"], env=of_airflow(home), check=True)
+    return home / "airflow.db"
+
+
 @pytest.fixture
-def scheduler(s3: S3, tmp_path: Path) -> Callable[..., Scheduler]:
-    return lambda **settings: Scheduler(s3, tmp_path, **settings)
+def scheduler(s3: S3, database: Path, tmp_path: Path) -> Callable[..., Scheduler]:
+    return lambda **settings: Scheduler(s3, database, tmp_path, **settings)
 
 
 EVERY_MEDIA = (

@@ -52,15 +52,23 @@ def past(con: duckdb.DuckDBPyConnection, tagger: str, model: str | None, recipe_
 
 _LOOKS = f"""
 CREATE OR REPLACE TEMP TABLE past_looks AS
-SELECT run_id, recipe_id, kind, frames, duration_s, prompt_tokens, completion_tokens
+SELECT
+    run_id, recipe_id, kind, frames, duration_s, prompt_tokens, completion_tokens,
+    -- a partial look before it answered some of its frames, which took nothing now
+    coalesce(tagged_at > partial_at, false) AS takes_over
 FROM log.taggings
+LEFT JOIN (
+    SELECT media_id, recipe_id, min(tagged_at) AS partial_at FROM log.taggings WHERE status = 'partial' GROUP BY ALL
+) USING (media_id, recipe_id)
 WHERE frames > 0 AND inherited_from IS NULL AND recipe_id IN (
     SELECT recipe_id FROM log.recipes WHERE tagger = $tagger AND (recipe ->> 'model') IS NOT DISTINCT FROM $model
 )
 ORDER BY tagged_at DESC
 LIMIT {_RECENT}
 """
-_TOKENS = "SELECT sum(prompt_tokens) / sum(frames), sum(completion_tokens) / sum(frames) FROM past_looks"
+_TOKENS = """
+SELECT sum(prompt_tokens) / sum(frames), sum(completion_tokens) / sum(frames) FROM past_looks WHERE NOT takes_over
+"""
 # what a run of a few frames says of speed is how long it takes to start
 _SPEED = """
 SELECT sum(frames) / sum(seconds)

@@ -74,8 +74,8 @@ class Purse:
     """What is left of a budget while media are looked at. Safe to use from several threads.
 
     before: what the run had taken when this process began. a_frame: what one frame is expected to take; the tokens that
-    frames really took replace its own as they end. The clock runs from now on. more: gets as much more as is given, of
-    what several purses share, and says how much that is; None where this one has all of it.
+    frames really took replace its own as whole looks end. The clock runs from now on. more: gets as much more as is
+    given, of what several purses share, and says how much that is; None where this one has all of it.
     """
 
     def __init__(
@@ -86,12 +86,13 @@ class Purse:
         self._began, self._lock = time.monotonic(), threading.Lock()
         self._prompt = self._completion = 0
         self._reserved: dict[str, int] = {}
-        self._paid_frames = 0
+        self._told: tuple[int, ...] = (0, 0, 0)
+        """Frames, and the tokens that they took."""
         self._limit = self.spent if more else budget.limit
         self.is_empty = False
         """Whether something had to be left, and nothing more is begun."""
-        self.too_dear: str | None = None
-        """URI of the first media object that takes more than the whole budget: such are left, and others aren't."""
+        self.too_dear: dict[str, str] = {}
+        """media_id → URI of what takes more than the whole budget: such are left, and others aren't."""
 
     @property
     def spent(self) -> float:
@@ -107,7 +108,7 @@ class Purse:
         """Put aside what so many frames will take; False where there isn't as much left."""
         with self._lock:
             if self._of(1) <= self.budget.limit < self._of(frames):
-                self.too_dear = self.too_dear or media.uri
+                self.too_dear[media.media_id] = media.uri
                 return False
             if not self.is_empty and self._more and (short := self._short_of(frames)) > 0:
                 self._limit += self._more(short)
@@ -125,12 +126,13 @@ class Purse:
         return frames * self.budget.spent(self._price, **asdict(self._a_frame))
 
     def pay(self, media_id: str, frames: int, prompt_tokens: int, completion_tokens: int) -> None:
-        """Note what a media object took in the end."""
+        """Note what a media object took in the end. frames: so many took these tokens; 0 where nobody can say."""
         with self._lock:
             self._reserved.pop(media_id, None)
             self._prompt += prompt_tokens
             self._completion += completion_tokens
-            self._paid_frames += frames
-            if self._paid_frames:
-                prompt, completion = self._prompt / self._paid_frames, self._completion / self._paid_frames
-                self._a_frame = replace(self._a_frame, prompt_tokens=prompt, completion_tokens=completion)
+            if frames:
+                told = frames, prompt_tokens, completion_tokens
+                self._told = tuple(map(sum, zip(self._told, told, strict=True)))
+                of, prompt, completion = self._told
+                self._a_frame = replace(self._a_frame, prompt_tokens=prompt / of, completion_tokens=completion / of)

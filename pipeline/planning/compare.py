@@ -21,7 +21,8 @@ def compare(con: duckdb.DuckDBPyConnection, listing: str, wish: Wish) -> dict[st
     Fills `compared` (one row a listed media object that isn't settled: its state, whether it is to do, the partial
     tagging whose frames are taken over, and of a copy, whose answers it inherits) and `gone` (media that were there at
     an earlier listing and aren't now). Returns counts: listed = new + changed + unchanged; stale, retried and waiting
-    are unchanged ones; duplicate are those of `media`, the ones to do, that are known to be copies.
+    are unchanged ones, the latter two of those that failed_before; duplicate are those of `media`, the ones to do, that
+    are known to be copies.
     """
     folder, slash, names = listing.rpartition("/")
     literal = re.sub(r"([\[?*])", r"[\1]", folder) + slash + names  # a lake's own path is no pattern
@@ -47,6 +48,7 @@ def compare(con: duckdb.DuckDBPyConnection, listing: str, wish: Wish) -> dict[st
     con.execute(_COMPARE, parameters)
     if wish.looked_at_by:
         con.execute(_LOOKED_AT, [wish.looked_at_by])
+    put_aside = con.execute(_PUT_ASIDE, [list(wish.put_aside)]).fetchone() if wish.put_aside else (0,)
     claimed = con.execute(_CLAIMED, [list(wish.claims)]).fetchone() if wish.claims else (0,)
     if wish.limit is not None:
         con.execute(
@@ -57,7 +59,8 @@ def compare(con: duckdb.DuckDBPyConnection, listing: str, wish: Wish) -> dict[st
     con.execute(_COPIES, {"recipe": wish.recipe.recipe_id, "inherit": wish.inherit})
     con.execute(_GONE, {"scopes": wish.scopes if wish.whole else [], **old})
     counts = con.execute(_COUNT).fetchone() or ()
-    return {**dict(zip(_COUNTS, counts, strict=True)), "claimed": claimed[0] if claimed else 0}
+    left_to_others = {"claimed": claimed[0] if claimed else 0, "put_aside": put_aside[0] if put_aside else 0}
+    return {**dict(zip(_COUNTS, counts, strict=True)), **left_to_others}
 
 
 # What the views show of an object is of its latest version; where the listing has that very version, and it was wholly
@@ -154,6 +157,7 @@ sorted_out AS (
 
 SELECT
     media_id, uri, etag, size_bytes, last_modified, kind, state, stale, unfinished,
+    unfinished AND NOT is_passing AND NOT is_redecodable AND is_given_up AS waits,
     as_of,
     CASE WHEN state = 'unchanged' THEN last.duration_s END AS duration_s,
     CASE WHEN $only::VARCHAR[] = []
@@ -171,6 +175,10 @@ FROM sorted_out
 
 _LOOKED_AT = """
 UPDATE compared SET todo = false WHERE todo AND media_id IN (SELECT media_id FROM log.taggings WHERE run_id = ?)
+"""
+
+_PUT_ASIDE = """
+UPDATE compared SET todo = false WHERE todo AND media_id IN (SELECT unnest(?::VARCHAR[]))
 """
 
 # Of another version than the one that was claimed nobody else looks at.
@@ -265,6 +273,7 @@ _COUNTS = (
     "stale",
     "retried",
     "waiting",
+    "failed_before",
     "media",
     "duplicate",
     "gone",
@@ -287,7 +296,8 @@ SELECT
     any_value(kinds.media) - count(*) FILTER (state IN ('new', 'changed')),
     count(*) FILTER (stale),
     count(*) FILTER (unfinished AND todo),
-    count(*) FILTER (unfinished AND NOT todo),
+    count(*) FILTER (waits AND NOT todo),
+    count(*) FILTER (unfinished),
     count(*) FILTER (todo),
     (SELECT count(*) FROM copies WHERE inherits IS NOT NULL OR copy_of IS NOT NULL),
     (SELECT count(*) FROM gone),

@@ -27,9 +27,10 @@ class Wish:
     decoders: 'name version' of each installed. sample: of what is stale, only this share. exact: whether a source that
     doesn't end in / is one object. inherit: whether the bytes alone decide the answer, so that copies take over what
     was found in the other. only: of what is to do only this, as the setting has it. kinds, modified_since,
-    modified_before: what else is listed counts as excluded. looked_at_by: a run that doesn't look twice. claims:
-    Parquet files of what other runs have planned. whole: whether the listing is, so that what it lacks is gone.
-    listed_at: when, where others may have seen and looked since: what the lake has of an object since then is truer.
+    modified_before: what else is listed counts as excluded. looked_at_by: a run that doesn't look twice. put_aside:
+    media_ids that it leaves. claims: Parquet files of what other runs have planned. whole: whether the listing is, so
+    that what it lacks is gone. listed_at: when, where others may have seen and looked since: what the lake has of an
+    object since then is truer.
     """
 
     recipe: Recipe
@@ -46,6 +47,7 @@ class Wish:
     modified_since: datetime | None = None
     modified_before: datetime | None = None
     looked_at_by: str | None = None
+    put_aside: tuple[str, ...] = ()
     claims: tuple[str, ...] = ()
     whole: bool = True
     listed_at: datetime | None = None

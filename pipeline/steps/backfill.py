@@ -16,12 +16,13 @@ from pipeline.errors import LakeError, UsageError
 from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
 from pipeline.steps import tag
+from pipeline.steps.forecast import forecast
 from pipeline.steps.leftovers import clear_work, commit_finished, is_cancelled, state_of
 from pipeline.steps.listing import begin_run, check_request, make_run_id, write_listing
 from pipeline.steps.plan import plan_piece, plans_of, read_batch
 from pipeline.steps.publish import end_run, freeze, run_summary, told_of
 from pipeline.steps.run import Watcher, tag_batches
-from pipeline.steps.spending import why_stopped
+from pipeline.steps.spending import is_spent, too_dear
 from pipeline.steps.workplace import Workplace, shown
 
 KIND = "backfill"
@@ -79,6 +80,24 @@ def as_begun(request: dict[str, Any], run_id: str) -> dict[str, Any]:
         return _as_begun(work, lake, request, run_id)
 
 
+def foresee(
+    request: dict[str, Any], run_id: str | None = None, watch: Callable[[int], None] | None = None
+) -> dict[str, Any]:
+    """What one would do, as steps/forecast.py says it. run_id: of one that goes on: what is left of it."""
+    if run_id is None:
+        return forecast(request, watch, kind=KIND)
+    work = Workplace.of(request)
+    with work.lake() as lake:
+        _check_open(lake, run_id)
+        is_planned = bool(plans_of(lake, run_id))
+    return forecast(as_begun(request, run_id), watch, kind=KIND, run_id=run_id, is_planned=is_planned)
+
+
+def if_dry_run(request: dict[str, Any], run_id: str | None) -> str | None:
+    """The same as JSON where the request, or a setting, asks for no more than that."""
+    return json.dumps(foresee(request, run_id)) if Workplace.of(request).settings.dry_run else None
+
+
 def backfill(request: dict[str, Any], watch: Watcher, run_id: str | None = None) -> dict[str, Any]:
     """All of it in this process: what `shotlog backfill` does, and what Airflow spreads over tasks. Returns the run's
     summary.
@@ -112,10 +131,15 @@ def cancel(request: dict[str, Any], run_id: str, waiting: Callable[[], None] | N
             _check_open(lake, run_id)
             writer.record_event(lake, run_id, "cancelled")
         with lake.at_work("backfills", alone=True, waiting=waiting):
-            commit_finished(lake, run_id)
-            clear_work(lake, run_id)
+            _clear_cancelled(lake, run_id)
         freeze(work, lake, run_id)
         return run_summary(lake, run_id)
+
+
+def _clear_cancelled(lake: Lake, run_id: str) -> None:
+    """Keep what is finished. Done by who cancels, and by who was planning it then and wrote the plan afterwards."""
+    commit_finished(lake, run_id)
+    clear_work(lake, run_id)
 
 
 @contextmanager
@@ -141,9 +165,9 @@ def _as_begun(work: Workplace, lake: Lake, request: dict[str, Any], run_id: str)
 
 
 def _look_at_pieces(work: Workplace, lake: Lake, run_id: str, watch: Watcher) -> None:
-    tagger, is_first, is_over = work.tagger(), True, False
+    tagger, piece, is_first, is_over = work.tagger(), None, True, False
     while not is_over:
-        planned = _planned(work, lake, run_id, None, work.settings.piece_batches)
+        planned = _planned(work, lake, run_id, piece, work.settings.piece_batches)
         if is_first and (plans := plans_of(lake, run_id)):
             watch.planned({**plans[0], "media": plans[0]["media"] - _media_done(lake, run_id)})
             is_first = False
@@ -151,7 +175,8 @@ def _look_at_pieces(work: Workplace, lake: Lake, run_id: str, watch: Watcher) ->
             batches = _batches(lake, run_id, planned)
             with lake.at_work("backfills", alone=False, waiting=watch.waiting), work.decoders() as decoders:
                 tag_batches(work, lake, run_id, planned, batches, tagger, decoders, watch)
-        is_over = _end_piece(work, lake, run_id) is None
+        piece = _end_piece(work, lake, run_id)
+        is_over = piece is None
 
 
 def _planned(work: Workplace, lake: Lake, run_id: str, piece: int | None, max_batches: int) -> dict[str, Any]:
@@ -200,11 +225,15 @@ def _go_on(work: Workplace, lake: Lake, run_id: str) -> str:
 
 def _end_piece(work: Workplace, lake: Lake, run_id: str) -> int | None:
     plans = plans_of(lake, run_id)
-    stopped = is_cancelled(lake, run_id) or why_stopped(lake, run_id)
-    missing = [] if stopped else _missing(lake, run_id, plans[-1])
-    if not stopped and not missing and plans[-1]["left"]:
+    stopped = is_cancelled(lake, run_id) or is_spent(lake, run_id)
+    # what is dearer than the whole budget is put aside, and the rest is done
+    missing = [] if stopped or too_dear(lake, run_id) else _missing(lake, run_id, plans[-1])
+    if not stopped and not missing and plans[-1]["left"] > plans[-1].get("put_aside", 0):
         freeze(work, lake, run_id)
         return len(plans)
+    if is_cancelled(lake, run_id):
+        with lake.at_work("backfills", alone=True):
+            _clear_cancelled(lake, run_id)
     summary = end_run(lake, run_id)
     freeze(work, lake, run_id)
     if missing:

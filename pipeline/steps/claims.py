@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +13,8 @@ import duckdb
 from pipeline.errors import LakeError
 from pipeline.lake.catalog import Lake
 from pipeline.planning.listing import LISTING
+from pipeline.planning.wish import Wish
+from pipeline.steps.leftovers import begun_at
 
 T = TypeVar("T")
 
@@ -37,25 +40,36 @@ def claim(lake: Lake, run_id: str) -> None:
     lake.read(lambda con: con.execute(f"COPY ({rows}) TO '{place}' (FORMAT parquet)"))
 
 
-def heeding_others(lake: Lake, run_id: str, work: Callable[[tuple[str, ...]], T]) -> T:
-    """What `work` makes of the claims of others; again where a run has ended meanwhile, and its claims have gone."""
+def wish_for_rest(lake: Lake, run_id: str, wish: Wish, put_aside: Iterable[str] = ()) -> Wish:
+    """What is left of a run's claims, instead of all that a listing has. put_aside: media_ids that it leaves."""
+    of_it = replace(wish, whole=False, limit=None, listed_at=begun_at(lake, run_id))
+    return replace(of_it, looked_at_by=run_id, put_aside=tuple(put_aside))
+
+
+def heeding_others(lake: Lake, run_id: str, work: Callable[[tuple[str, ...]], T], kind: str = "backfill") -> T:
+    """What `work` makes of the claims of others; again where a run has ended meanwhile, and its claims have gone.
+
+    kind: of the run; one of kind 'tag' waits for another, or takes over from one that has died.
+    """
     while True:
-        claims = claims_of_others(lake, run_id)
+        claims = claims_of_others(lake, run_id, kind)
         try:
             return work(claims)
         except (LakeError, duckdb.Error):
-            if claims_of_others(lake, run_id) == claims:
+            if claims_of_others(lake, run_id, kind) == claims:
                 raise
 
 
-def claims_of_others(lake: Lake, run_id: str) -> tuple[str, ...]:
+def claims_of_others(lake: Lake, run_id: str, kind: str = "backfill") -> tuple[str, ...]:
     """The claim files of runs that go on; not of those at rest, which may never go on."""
     prefix = lake.work_uri("")
     files = [uri for uri in lake.store.names(prefix.rstrip("/")) if "/claims/" in uri.removeprefix(prefix)]
     if not files:
         return ()
     going_on = lake.read(lambda con: con.execute(_GOING_ON, [datetime.now(UTC) - STALLED]).fetchall())
-    runs = {name for (name,) in going_on} - {run_id}
+    if kind == "tag" and not lake.catalog.is_at_work("runs"):
+        going_on = [(name, of_kind) for name, of_kind in going_on if of_kind != "tag"]
+    runs = {name for name, _ in going_on} - {run_id}
     return tuple(uri for uri in files if uri.removeprefix(prefix).partition("/")[0] in runs)
 
 
@@ -67,9 +81,9 @@ WITH moved AS (
     SELECT run_id, committed_at FROM log.batches
 )
 
-SELECT run_id
+SELECT run_id, kind
 FROM moved
-SEMI JOIN (FROM runs WHERE state = 'running' OR (kind = 'backfill' AND state = 'incomplete')) USING (run_id)
-GROUP BY run_id
+JOIN (FROM runs WHERE state = 'running' OR (kind = 'backfill' AND state = 'incomplete')) USING (run_id)
+GROUP BY ALL
 HAVING max(moved_at) > ?
 """

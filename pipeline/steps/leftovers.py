@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 
 import duckdb
 
@@ -126,6 +127,12 @@ def state_of(lake: Lake, run_id: str) -> str | None:
     query = "SELECT state FROM runs WHERE run_id = ?"
     row = lake.read(lambda con: con.execute(query, [run_id]).fetchone())
     return row[0] if row else None
+
+
+def begun_at(lake: Lake, run_id: str) -> datetime:
+    query = "SELECT started_at FROM log.runs WHERE run_id = ?"
+    begun: datetime = lake.transaction(lambda con: con.execute(query, [run_id]).fetchall())[0][0]
+    return begun
 
 
 def is_cancelled(lake: Lake, run_id: str) -> bool:

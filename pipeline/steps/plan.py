@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -25,12 +24,13 @@ from pipeline.planning.compare import compare
 from pipeline.planning.wish import Wish
 from pipeline.recipe import Recipe
 from pipeline.scratch import scratch_folder
-from pipeline.steps.claims import claim, claims_glob, heeding_others
+from pipeline.steps.claims import claim, claims_glob, heeding_others, wish_for_rest
 from pipeline.steps.forecast import count, foresee
 from pipeline.steps.inventory import kept_how_old
-from pipeline.steps.leftovers import seen_meanwhile, state_of, take_over_dead_runs
+from pipeline.steps.leftovers import begun_at, seen_meanwhile, state_of, take_over_dead_runs
 from pipeline.steps.listing import listing_glob
 from pipeline.steps.refusals import Refusals
+from pipeline.steps.spending import too_dear
 from pipeline.steps.wish import most_frames, wish_of
 from pipeline.steps.workplace import Workplace
 from pipeline.taggers.base import Tagger
@@ -98,7 +98,7 @@ def _plan(
     """begun: the run's first piece, which says what all of it is."""
     with scratch_folder() as folder:
         with bounded(lake.con, folder):
-            counts, others = _hold_against_lake(work, lake, run_id, begun, _begun_at(lake, run_id) if piece else None)
+            counts, others = _hold_against_lake(work, lake, run_id, begun, piece)
             if counts["media"] and not begun:
                 claim(lake, run_id)
         tagger, settings = work.tagger(), work.settings
@@ -111,7 +111,8 @@ def _plan(
             "pool": settings.pool,
             "frames_per_video": video_frames if tagger.summarises else None,
             "forecast": forecast,
-            "left": count(lake.con, LEFT),
+            "left": count(lake.con, LEFT) + counts["put_aside"],
+            "put_aside": counts["put_aside"],
             **({} if begun else counts),
         }
         cut = batches(
@@ -136,16 +137,8 @@ def _plan(
         return planned
 
 
-def _begun_at(lake: Lake, run_id: str) -> datetime:
-    begun_at: datetime = lake.transaction(lambda con: con.execute(_BEGUN_AT, [run_id]).fetchall())[0][0]
-    return begun_at
-
-
-_BEGUN_AT = "SELECT started_at FROM log.runs WHERE run_id = ?"
-
-
 def _hold_against_lake(
-    work: Workplace, lake: Lake, run_id: str, begun: dict[str, Any] | None, listed_at: datetime | None
+    work: Workplace, lake: Lake, run_id: str, begun: dict[str, Any] | None, piece: bool
 ) -> tuple[dict[str, int], int]:
     """Compare the run's listing, or of a later piece its claims, with the lake.
 
@@ -158,9 +151,10 @@ def _hold_against_lake(
     tagger = work.tagger()
     refused = {refusal.number for refusal in Refusals(lake, run_id).kept()} if work.settings.callers_urls else set()
     wish = wish_of(work, tagger, refused, kept_how_old(lake, run_id))
-    wish = replace(wish, whole=begun is None, listed_at=listed_at)
     if begun:
-        wish = replace(wish, looked_at_by=run_id, limit=None)
+        wish = wish_for_rest(lake, run_id, wish, put_aside=too_dear(lake, run_id))
+    elif piece:
+        wish = replace(wish, listed_at=begun_at(lake, run_id))
 
     def hold_against(con: duckdb.DuckDBPyConnection, wish: Wish) -> tuple[dict[str, int], int]:
         # both recipes side by side: the views stay as they are

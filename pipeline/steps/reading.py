@@ -187,7 +187,8 @@ class Readers:
             shots = opened.shots = footage.shots(info)
             opened.subtitles = footage.subtitles(info)
             targets = self._targets(opened, footage)
-            if self._purse and not self._purse.reserve(opened.object, len(targets)):
+            # of a frame that was answered before nobody is asked
+            if self._purse and not self._purse.reserve(opened.object, max(1, len(targets) - len(opened.answered))):
                 raise _TooDear
             for frame in footage.frames(info, shots, targets):
                 opened.decode_s += time.monotonic() - started

@@ -101,12 +101,14 @@ LEFT JOIN log.batches ON run_id = $1
 
 def pay(purse: Purse, tagging: MediaTags) -> None:
     """For what one media object took."""
-    paid = [frame.tags for frame in tagging.frames if frame.reused_from_s is None]
+    asked = [frame.tags for frame in tagging.frames if frame.reused_from_s is None]
+    # what an earlier look answered took nothing now, and a frame without an answer took tokens all the same
+    is_typical = tagging.status == "ok" and all(tags.prompt_tokens for tags in asked)
     purse.pay(
         tagging.object.media_id,
-        len(tagging.frames),
-        sum(tags.prompt_tokens for tags in paid) + tagging.further_prompt_tokens,
-        sum(tags.completion_tokens for tags in paid) + tagging.further_completion_tokens,
+        len(tagging.frames) if is_typical else 0,
+        sum(tags.prompt_tokens for tags in asked) + tagging.further_prompt_tokens,
+        sum(tags.completion_tokens for tags in asked) + tagging.further_completion_tokens,
     )
 
 
@@ -121,35 +123,44 @@ def record_left(lake: Lake, run_id: str, purse: Purse) -> None:
     if purse.is_empty:
         writer.record_event(lake, run_id, "spent", {**told, "spent": round(purse.spent, 6)})
     if purse.too_dear:
-        writer.record_event(lake, run_id, "too_dear", {**told, "uri": purse.too_dear})
+        writer.record_event(lake, run_id, "too_dear", {**told, "media": purse.too_dear})
 
 
 def is_spent(lake: Lake, run_id: str) -> bool:
-    """Whether the run's last plan came to the end of its budget."""
-    return "spent" in _left(lake, run_id)
+    """Whether the run came to the end of its budget since it was planned, a backfill since it was begun or resumed."""
+    return bool(_left(lake, run_id, "spent"))
+
+
+def too_dear(lake: Lake, run_id: str) -> dict[str, str]:
+    """media_id → URI of what took more than the whole budget since then."""
+    return {media_id: uri for told in _left(lake, run_id, "too_dear") for media_id, uri in told["media"].items()}
 
 
 def why_stopped(lake: Lake, run_id: str) -> str | None:
-    """A sentence on why the run's last plan had to leave something for want of budget; None where it hadn't to."""
-    left = _left(lake, run_id)
-    if "spent" in left:
-        return f"the budget of {left['spent']['budget']} is spent"
-    if dear := left.get("too_dear"):
-        return f"{dear['uri']} takes more than the whole budget of {dear['budget']}"
+    """A sentence on why the run had to leave something for want of budget since then; None where it hadn't to."""
+    if spent := _left(lake, run_id, "spent"):
+        return f"the budget of {spent[-1]['budget']} is spent"
+    if dear := _left(lake, run_id, "too_dear"):
+        first, *more = sorted(too_dear(lake, run_id).values())
+        what = f"'{first}' and {len(more)} more take" if more else f"'{first}' takes"
+        return f"{what} more than the whole budget of {dear[-1]['budget']}"
     return None
 
 
-def _left(lake: Lake, run_id: str) -> dict[str, dict[str, Any]]:
-    """Event → what it said, where it is of the last plan."""
-    rows = lake.transaction(lambda con: con.execute(_LEFT, [run_id]).fetchall())
-    return {event: json.loads(detail) for event, detail in rows}
+def _left(lake: Lake, run_id: str, event: str) -> list[dict[str, Any]]:
+    rows = lake.transaction(lambda con: con.execute(_LEFT, [run_id, event]).fetchall())
+    return [json.loads(detail) for (detail,) in rows]
 
 
 _LEFT = """
-SELECT event, arg_max(detail, happened_at)
+SELECT detail
 FROM log.run_events
-WHERE run_id = $1 AND event IN ('spent', 'too_dear') AND happened_at > (
-    SELECT max(happened_at) FROM log.run_events WHERE run_id = $1 AND event IN ('planned', 'resumed')
-)
-GROUP BY event
+WHERE run_id = $1 AND event = $2 AND happened_at > (
+    SELECT max(happened_at)
+    FROM log.run_events
+    JOIN log.runs USING (run_id)
+    -- pieces of a backfill share the budget that it was resumed with
+    WHERE run_id = $1 AND (event = 'resumed' OR (event = 'planned' AND kind <> 'backfill'))
+) IS NOT false
+ORDER BY happened_at
 """

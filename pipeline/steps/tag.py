@@ -117,8 +117,10 @@ def look_at(
                     commit(batch, part_id, part)
             record_left(lake, desk.run_id, purse)
     except BaseException:
-        with suppress(Exception):  # what broke it may also hinder this, and matters more
+        # what broke it may also hinder these, and matters more
+        with suppress(Exception):
             desk.break_off()
+        with suppress(Exception):
             record_worked(lake, desk.run_id, time.monotonic() - since)
         raise
 

@@ -145,11 +145,27 @@ def test_what_takes_more_than_the_whole_budget_is_named_and_hinders_nothing_else
     asked = {"sources": str(archive), "lake": str(tmp_path / "lake"), "limit": 8, **wide}
     first = tag(tmp_path / "lake", archive, budget="150 tokens", limit=8, **wide)
     assert (first["ok"], first["state"]) == (7, "stopped")
-    assert first["error"] == f"{archive}/00-film.mp4 takes more than the whole budget of 150 tokens"
+    assert first["error"] == f"'{archive}/00-film.mp4' takes more than the whole budget of 150 tokens"
     assert ask(tmp_path / "lake", SPENT) == [(7 * A_FRAME,)]
     assert backfill.backfill({**asked, "budget": "150 tokens"}, Quiet())["state"] == "stopped", "and doesn't go round"
     assert tag(tmp_path / "lake", archive, **wide)["state"] == "finished"
     assert ask(tmp_path / "lake", "SELECT count(*) FROM media") == [(21,)]
+
+
+def test_a_backfill_goes_round_what_takes_more_than_the_whole_budget(server, archive, tmp_path):
+    fill(archive, "00-film.mp4=bikes.mp4", "05-film.mp4=bikes.mp4", "19-film.mp4=bigbuckbunny.mp4")
+    request = {"sources": str(archive), "lake": str(tmp_path / "lake"), "workers": 1, **ASKED}
+    request |= {"batch_frames": 8, "piece_batches": 1, "sampling": "every:200ms", "max_frames": 30}
+    first = backfill.backfill({**request, "budget": "400 tokens"}, Quiet())
+    assert (first["ok"], first["state"], len(server.seen)) == (20, "stopped", 20)
+    sentence = f"'{archive}/00-film.mp4' and 2 more take more than the whole budget of 400 tokens"
+    assert first["error"] == sentence
+    again = backfill.backfill({**request, "budget": "400 tokens"}, Quiet(), first["run_id"])
+    assert (again["ok"], again["state"], again["error"], len(server.seen)) == (20, "stopped", sentence, 20)
+    last = backfill.backfill({**request, "budget": "10k tokens"}, Quiet(), first["run_id"])
+    assert (last["ok"], last["partial"], last["state"]) == (20, 3, "finished"), "the server sums nothing up"
+    assert ask(tmp_path / "lake", ONCE) == [(23, 23)]
+    assert not (tmp_path / "lake" / "work" / first["run_id"]).exists()
 
 
 @pytest.mark.parametrize("where", ["amid a batch", "in its commit"])

@@ -54,6 +54,16 @@ def test_a_frame_that_took_anothers_answer_is_a_frame_without_tokens(lake):
     assert (of(lake).prompt_tokens, of(lake).completion_tokens) == (250, 20)
 
 
+def test_a_look_that_goes_on_with_a_partial_one_says_nothing_of_tokens(lake):
+    first = tagging(media("a.mp4"), status="partial", code="decode_timeout", frames=9, batch_id="0")
+    rest = tagging(media("a.mp4"), frames=10, batch_id="1")
+    free = [replace(frame, tags=replace(frame.tags, prompt_tokens=0, completion_tokens=0)) for frame in first.frames]
+    lake.transaction(lambda con: writer.know_recipe(con, RECIPE))
+    writer.commit_batch(lake, "run-1", "0", [first])
+    writer.commit_batch(lake, "run-1", "1", [replace(rest, frames=(*free, rest.frames[-1]))])
+    assert (of(lake).prompt_tokens, of(lake).completion_tokens) == (500, 40)
+
+
 def test_a_run_of_a_few_frames_says_what_they_took_and_nothing_of_speed(lake):
     commit(lake, "a.mp4", frames=FEW, seconds=10.0)
     assert (of(lake).prompt_tokens, of(lake).frames_per_s) == (500, None)

@@ -143,7 +143,7 @@ def judged(lake, tmp_path_factory):
     listing = [row(media(name)) | {"kind": "video"} for name in HISTORIES]
     pq.write_table(pa.Table.from_pylist(listing, schema=LISTING), path)
     found, counts = {}, {}
-    for label, wish in (("plain", PLAIN), ("retag", RETAG), ("retry", RETRY)):
+    for label, wish in (("plain", PLAIN), ("retag", RETAG), ("retry", RETRY), ("none", replace(PLAIN, limit=0))):
         counts[label] = compare(lake, str(path), wish)
         compared = rows(lake, "SELECT uri, state, todo, take_over FROM compared")
         found[label] = {name: ["unchanged", False, None] for name in HISTORIES}  # what is settled isn't judged
@@ -171,7 +171,10 @@ def test_counts_say_what_was_found_and_what_waits(judged):
         assert got["media"] == sum(label in expected.split() for *_, expected in HISTORIES.values())
         assert got["stale"] == 1
     assert (counts["plain"]["waiting"], counts["retry"]["waiting"]) == (7, 0)
-    assert counts["plain"]["retried"] + counts["plain"]["waiting"] == counts["retry"]["retried"]
+    for got in (counts["plain"], counts["retry"]):
+        assert got["retried"] + got["waiting"] == counts["retry"]["retried"] == got["failed_before"]
+    assert counts["none"]["media"] == counts["none"]["retried"] == 0
+    assert counts["none"]["waiting"] == 7, "what comes next time doesn't wait"
 
 
 def test_every_code_says_whether_the_next_run_tries_again(lake, listed):

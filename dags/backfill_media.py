@@ -30,9 +30,9 @@ def request(params: Any) -> dict[str, Any]:
 
 @task
 def list_media(params: dict[str, Any] | None = None, run_id: str | None = None) -> str:
-    from pipeline.steps import backfill, forecast
+    from pipeline.steps import backfill
 
-    if told := forecast.if_dry_run(request(params)):
+    if told := backfill.if_dry_run(request(params), params["run"]):
         raise AirflowSkipException(told)
     return backfill.begin(request(params), run_id, params["run"])
 

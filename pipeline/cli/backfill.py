@@ -133,9 +133,7 @@ def backfill(
     if cancel:
         return conclude(steps.cancel(request, cancel, say_waiting), form, fail_on_error=False)
     if is_dry:
-        from pipeline.steps.forecast import forecast
-
-        return print_forecast(forecast(steps.as_begun(request, resume) if resume else request), form)
+        return print_forecast(steps.foresee(request, resume), form)
     with RunDisplay(again="shotlog backfill --resume RUN, which `shotlog runs` names,") as display:
         summary = steps.backfill(request, display, resume)
     again = f"go on with a higher --budget: shotlog backfill --resume {summary['run_id']}"

@@ -151,14 +151,14 @@ def print_answer(pieces: Iterable[str], question: str, shown: Sequence[str], for
 def _say_what_is_left(counts: dict[str, Any]) -> None:
     """Of what was listed, and why nothing was."""
     for count, words in (
-        (counts["excluded"], "were left out by --include and --exclude"),
+        (counts["excluded"], "were left out by --include, --exclude, --media-kinds or their dates"),
         (counts["unknown"], "are neither image nor video by their names and were left alone"),
         (counts["claimed"], "are left to runs that have planned them (`shotlog runs`)"),
     ):
         if count:
             err.print(f"{count} {words}")
-    if not counts["listed"]:
-        err.print("no image or video lies there: check the URI, and --include and --exclude")
+    if not counts["listed"] and not counts["excluded"]:
+        err.print("no image or video lies there: check the URI")
 
 
 def print_forecast(forecast: dict[str, Any], form: OutputFormat) -> None:

@@ -67,6 +67,10 @@ class Catalog(Protocol):
         """
         ...
 
+    def is_at_work(self, crew: str) -> bool:
+        """Whether anybody of the crew is, just now. For who only reads."""
+        ...
+
     def back_up(self, name: str) -> str:
         """Copy it as it is, beside itself, under its name with this ending. Returns where that is."""
         ...

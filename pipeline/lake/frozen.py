@@ -70,6 +70,10 @@ class FrozenCatalog:
     def turn(self) -> AbstractContextManager[None]:
         return nullcontext()
 
+    def is_at_work(self, crew: str) -> bool:  # noqa: ARG002
+        """Perhaps: nothing here tells."""
+        return True
+
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise LakeError(f"'{self.name}' is a frozen catalog, which is only read")
 

@@ -119,6 +119,13 @@ class PostgresCatalog:
         finally:
             session.close()  # lets go
 
+    def is_at_work(self, crew: str) -> bool:
+        with self._lent() as session:
+            (is_free,) = session.execute("SELECT pg_try_advisory_lock(%s)", [self._key(crew)]).fetchone() or (False,)
+            if is_free:
+                session.execute("SELECT pg_advisory_unlock(%s)", [self._key(crew)])
+            return not is_free
+
     def back_up(self, name: str) -> str:
         """A copy of every table in a schema of the same database. Who keeps pg_dump's or others has better ones."""
         copy = sql.Identifier(f"{self.schema}_{name.replace('-', '_')}")

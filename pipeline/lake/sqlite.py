@@ -85,7 +85,7 @@ class SqliteCatalog:
     @contextmanager
     def at_work(self, crew: str, *, alone: bool, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
-        with self._lock_file(f".{crew.replace(' ', '-')}.lock") as file:
+        with self._lock_file(_of_crew(crew)) as file:
             if crew in _GATES:
                 with self._lock_file(_GATES[crew]) as gate:
                     _take(gate, kind, waiting)
@@ -93,6 +93,16 @@ class SqliteCatalog:
             else:
                 _take(file, kind, waiting)
             yield
+
+    def is_at_work(self, crew: str) -> bool:
+        try:
+            with self._lock_path(_of_crew(crew)).open() as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:  # nobody ever was
+            return False
+        except OSError:  # BlockingIOError, or it is another user's
+            return True
+        return False
 
     def back_up(self, name: str) -> str:
         copy = self.path.with_name(f"{self.path.name}.{name}")
@@ -129,15 +139,22 @@ class SqliteCatalog:
 
     def _lock_file(self, ending: str) -> IO[str]:
         try:
-            return self.path.with_name(self.path.name + ending).open("a")
+            return self._lock_path(ending).open("a")
         except OSError as error:
             raise LakeError(self._refused(error)) from error
+
+    def _lock_path(self, ending: str) -> Path:
+        return self.path.with_name(self.path.name + ending)
 
     def _refused(self, error: OSError) -> str:
         return (
             f"a lake can't be written at '{self.path.parent}' ({error.strerror}): give a --lake in a folder that you "
             "may write"
         )
+
+
+def _of_crew(crew: str) -> str:
+    return f".{crew.replace(' ', '-')}.lock"
 
 
 def _take(file: IO[str], kind: int, waiting: Callable[[], None] | None) -> None:

@@ -60,7 +60,7 @@ def others(count: int, sample: Sequence[float], *, least: float = 0.0, most: flo
         return Interval.exactly(0)
     mean = fmean(sample) if sample else (least + min(most, least + 1)) / 2
     if len(sample) < 2:
-        return Interval(count * least, count * mean, count * (most if most < math.inf else 4 * mean))
+        return Interval(count * least, count * mean, count * (max(mean, most) if most < math.inf else 4 * mean))
     degrees = len(sample) - 1
     error = stdev(sample) * math.sqrt(1 / len(sample) + 1 / count)
     reach = (_STUDENT[degrees - 1] if degrees <= len(_STUDENT) else 1.96) * error

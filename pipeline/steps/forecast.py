@@ -28,10 +28,10 @@ from pipeline.planning.compare import compare
 from pipeline.planning.forecast import Forecast, Interval, Rates, others, total
 from pipeline.planning.prices import Price, load_prices
 from pipeline.scratch import scratch_folder
-from pipeline.steps.claims import heeding_others
+from pipeline.steps.claims import claims_glob, heeding_others, wish_for_rest
 from pipeline.steps.decoders import Decoders
 from pipeline.steps.footage import Footage
-from pipeline.steps.inventory import how_old
+from pipeline.steps.inventory import how_old, kept_how_old
 from pipeline.steps.listing import check_sources, write_parts
 from pipeline.steps.wish import most_frames, wish_of
 from pipeline.steps.workplace import Workplace
@@ -65,38 +65,59 @@ _MAY_MOVE = ("gif", "webp", "png", "avif", "apng")
 """Endings of pictures that may be animations."""
 
 
-def forecast(request: dict[str, Any], watch: Callable[[int], None] | None = None) -> dict[str, Any]:
+def forecast(
+    request: dict[str, Any],
+    watch: Callable[[int], None] | None = None,
+    *,
+    kind: str = "tag",
+    run_id: str = "",
+    is_planned: bool = False,
+) -> dict[str, Any]:
     """List the sources and say what a run over them would do. watch: hears how many objects are listed so far.
+
+    kind: of the run, as the view `runs` has it. run_id: of a backfill that goes on; is_planned: whether it has decided
+    what to do, so that nothing is listed, and it is said what is left of that.
 
     Returns the plan's counts (new, changed, stale, failed_before, unchanged, duplicate, gone, …), media (to do)
     and the numbers of planning.forecast.Forecast.as_json.
     """
     work = Workplace.of(request)
-    check_sources(work)
     tagger = work.tagger()
     with scratch_folder() as folder, _reader(work) as (con, lake), bounded(con, folder):
-        parts = folder / "listing"
-        parts.mkdir()
-        write_parts(
-            work,
-            lambda _, source: work.store(source).list(source),
-            lambda name, data: void((parts / name).write_bytes(data)),
-            watch,
-        )
-        wish = wish_of(work, tagger, inventoried=how_old(work))
+        if lake and is_planned:
+            listing = claims_glob(lake, run_id)
+            wish = wish_for_rest(lake, run_id, wish_of(work, tagger, inventoried=kept_how_old(lake, run_id)))
+        else:
+            listing = _list(work, folder, watch)
+            wish = wish_of(work, tagger, inventoried=how_old(work))
 
         def hold_against(claims: tuple[str, ...] = ()) -> dict[str, int]:
-            return compare(con, str(parts / "*.parquet"), replace(wish, claims=claims))
+            return compare(con, listing, replace(wish, claims=claims))
 
-        counts = heeding_others(lake, "", hold_against) if lake else hold_against()
+        counts = heeding_others(lake, run_id, hold_against, kind) if lake else hold_against()
         found = foresee(con, work, tagger)
-    failed_before = counts.pop("retried") + counts.pop("waiting")
-    return {**counts, "failed_before": failed_before, **found.as_json()}
+    for name in ("retried", "waiting", "put_aside"):
+        del counts[name]
+    return {**counts, **found.as_json()}
 
 
 def if_dry_run(request: dict[str, Any]) -> str | None:
     """The forecast as JSON where the request, or a setting, asks for no more than that."""
     return json.dumps(forecast(request)) if Workplace.of(request).settings.dry_run else None
+
+
+def _list(work: Workplace, folder: Path, watch: Callable[[int], None] | None) -> str:
+    """Into a folder of its own there; returns the Parquet files as a glob."""
+    check_sources(work)
+    parts = folder / "listing"
+    parts.mkdir()
+    write_parts(
+        work,
+        lambda _, source: work.store(source).list(source),
+        lambda name, data: void((parts / name).write_bytes(data)),
+        watch,
+    )
+    return str(parts / "*.parquet")
 
 
 def void(_: object) -> None:

@@ -38,11 +38,20 @@ planned AS (
     GROUP BY run_id
 ),
 
+-- Since when it has been at work without a pause.
+at_work AS (
+    SELECT run_id, coalesce(max(happened_at), any_value(started_at)) AS since
+    FROM log.runs
+    LEFT JOIN (FROM log.run_events WHERE event = 'resumed') AS resumed USING (run_id)
+    GROUP BY run_id
+),
+
 -- Work in seconds: what a video lasts, and one for each media object, which is all that an image counts.
 latest AS (
-    SELECT run_id, committed_at, coalesce(media_s, 0) + media AS work_s
+    SELECT run_id, since, committed_at, coalesce(media_s, 0) + media AS work_s
     FROM log.batches
-    WHERE NOT starts_with(batch, 'inherited')
+    JOIN at_work USING (run_id)
+    WHERE committed_at > since AND NOT starts_with(batch, 'inherited')
     QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY committed_at DESC) <= 32
 ),
 
@@ -53,17 +62,17 @@ speed AS (
         max(committed_at) AS last_at,
         CASE WHEN count(*) = 32
             THEN (sum(work_s) - arg_min(work_s, committed_at)) / epoch(max(committed_at) - min(committed_at))
-            ELSE sum(work_s) / epoch(max(committed_at) - any_value(started_at))
+            ELSE sum(work_s) / epoch(max(committed_at) - any_value(since))
             END AS work_per_s
     FROM latest
-    JOIN log.runs USING (run_id)
     GROUP BY run_id
 ),
 
 ended AS (
     SELECT
         run_id,
-        arg_max(event, happened_at) AS how,
+        -- for good, whatever somebody who was planning it then wrote afterwards
+        CASE WHEN count_if(event = 'cancelled') > 0 THEN 'cancelled' ELSE arg_max(event, happened_at) END AS how,
         max(happened_at) AS ended_at,
         arg_max(detail, happened_at)::JSON ->> 'error' AS error
     FROM log.run_events
@@ -75,7 +84,7 @@ SELECT
     runs.run_id,
     runs.kind,
     -- one that was planned again after its end (a cleared Airflow run) is running again
-    CASE WHEN planned_at > ended_at OR ended_at IS NULL THEN 'running' ELSE how END AS state,
+    CASE WHEN ended_at IS NULL OR (planned_at > ended_at AND how <> 'cancelled') THEN 'running' ELSE how END AS state,
     runs.started_at,
     ended.ended_at,
     runs.sources,

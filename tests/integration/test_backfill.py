@@ -14,6 +14,7 @@ import pytest
 
 from pipeline.errors import LakeError, UsageError
 from pipeline.steps import backfill, claims
+from pipeline.steps import plan as plan_steps
 from pipeline.steps import run as whole_run
 from pipeline.steps.forecast import forecast
 from pipeline.steps.forget import forget
@@ -297,6 +298,18 @@ def test_a_dry_run_cancels_nothing_and_foresees_what_is_left(request_, tmp_path)
     assert ask(request_["lake"], "SELECT state FROM runs") == [("running",)]
 
 
+def test_a_dry_run_foresees_what_is_left_of_one_that_was_killed(request_):
+    run_id = backfill.begin({**request_, "limit": 4}, "by-hand")
+    batches = backfill.plan(request_, run_id, 0, 1_000)["batches"]
+    tag_batch(request_, run_id, batches[0], "backfills")
+    found = backfill.foresee({"lake": request_["lake"]}, run_id)
+    assert [found[name] for name in ("media", "claimed", "gone")] == [3, 0, 0]
+    assert found["frames"]["expected"] == 5, "two films and a picture"
+    before = rows(request_["lake"])
+    assert backfill.backfill({"lake": request_["lake"]}, Quiet(), run_id)["ok"] == 4
+    assert rows(request_["lake"])["taggings"] == before["taggings"] + 3
+
+
 @pytest.mark.parametrize("moment", ["listed", "planned", "in pieces"])
 def test_its_older_listing_never_undoes_what_others_have_seen_since(moment, request_, archive):
     """Whether they saw it before its plan was made, before what it planned was looked at, or before its next piece."""
@@ -341,6 +354,22 @@ def test_one_may_be_cancelled_before_it_has_planned_anything(at_once, request_, 
         assert backfill.plan(request_, run_id, 0, 1_000)["tasks"] == []
         assert backfill.end_piece(request_, run_id) is None
     assert ask(lake, "SELECT state FROM runs") == [("cancelled",)]
+
+
+@pytest.mark.parametrize("before", ["claim", "batches"])
+def test_one_that_is_cancelled_while_it_is_planned_stays_so(before, request_, archive, monkeypatch):
+    lake, does = request_["lake"], getattr(plan_steps, before)
+
+    def cancel_first(_, run_id, *given, **more):
+        backfill.cancel(request_, run_id)
+        return does(_, run_id, *given, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(plan_steps, before, cancel_first)
+        summary = run(request_)
+    assert (summary["state"], summary["ok"]) == ("cancelled", 0)
+    assert not (Path(lake) / "work" / summary["run_id"]).exists()
+    assert len(looked_at(lake, tag(lake, archive, max_frames=2)["run_id"])) == 6, "it holds nothing back"
 
 
 def test_what_is_forgotten_meanwhile_is_not_looked_at(request_, archive):
@@ -429,6 +458,10 @@ def test_nothing_there_is_no_error_and_a_dry_run_writes_nothing(tmp_path):
     dry = shotlog("backfill", "in", "--lake", "lake", "--dry-run", "--format", "json", cwd=tmp_path)
     assert (dry.returncode, json.loads(dry.stdout)["new"]) == (0, 6), dry.stderr
     assert not (tmp_path / "lake").exists()
+    none = shotlog("backfill", "in", "--lake", "lake", "--dry-run", "--modified-since", "2030-01-01", cwd=tmp_path)
+    assert none.returncode == 0, none.stderr
+    assert "6 were left out by --include, --exclude, --media-kinds or their dates" in none.stderr
+    assert "no image or video lies there" not in none.stderr
     done = shotlog("backfill", "empty", "--lake", "lake", "--tagger", "null", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "listed 0 media objects" in done.stderr

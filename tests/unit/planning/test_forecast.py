@@ -14,6 +14,7 @@ RATES = Rates(frames_per_s=2.0, prompt_tokens=1000, completion_tokens=100, thumb
 def test_what_is_all_known_is_exact():
     assert total(3, [1, 2, 3]) == Interval(6, 6, 6)
     assert total(0, []) == others(0, [5, 6]) == Interval(0, 0, 0)
+    assert others(3, [20_000], most=14_400) == Interval(0, 60_000, 60_000), "one that is longer than most"
 
 
 def test_what_nobody_knows_is_between_the_limits():

@@ -44,9 +44,9 @@ def forget(
     not waited for: where it is answered later, it counts as sent later.
 
     Returns counts (media, rows, files, frozen_catalogs) and `unknown`: names of nothing, as the lake would show them.
-    Raises UsageError, and does nothing, for a name that several have. Raises LakeError where it could not do all: a
-    data file still holds a row of them, as one about to be committed may, or somebody still reads the lake as it was.
-    Asked again it does the rest, also where it was killed.
+    Raises UsageError, and does nothing, for a name that several have, and for a folder, a prefix or the lake. Raises
+    LakeError where it could not do all: a data file still holds a row of them, as one about to be committed may, or
+    somebody still reads the lake as it was. Asked again it does the rest, also where it was killed.
     """
     work = Workplace.of(request)
     with work.lake(read_only=False) as lake, ExitStack() as leaving:
@@ -70,7 +70,10 @@ def _meant(lake: Lake, named: Sequence[str]) -> tuple[dict[str, str], list[str]]
     found: dict[str, str] = {}
     unknown = []
     for name, uri in uris.items():
-        if meant := _of_name(name, uri, known):
+        meant = _of_name(name, uri, known)
+        if not _ID.fullmatch(name):
+            _check_is_one(lake, uri, is_known=meant is not None)
+        if meant:
             found[meant] = known[meant]
         elif _is_told_of(lake, trace := {name: ""} if _ID.fullmatch(name) else {media_id(uri): stored_uri(uri)}):
             found |= trace
@@ -92,6 +95,38 @@ def _of_name(name: str, uri: str, known: dict[str, str]) -> str | None:
             "aren't kept. Nothing is forgotten: name those that you mean by their media_id, or with their query"
         )
     return alike[0] if alike else None
+
+
+def _check_is_one(lake: Lake, uri: str, *, is_known: bool) -> None:
+    """Raise UsageError for what holds media and is none, though runs may tell of it, as of a source. A URL names one.
+
+    is_known: the lake has, or has had, an object of just this name.
+    """
+    if uri.startswith(("http://", "https://", "data:")):
+        return
+    if not is_known and f"{uri.rstrip('/')}/".startswith(f"{lake.uri.rstrip('/')}/"):
+        raise UsageError(f"'{uri}' is the lake itself, or lies in it, where no media are: {_NAME_ONE}")
+    if uri.endswith("/") or (not is_known and _is_folder(lake, uri)):
+        raise UsageError(f"'{uri}' is a folder or a prefix, no media object: {_NAME_ONE}")
+
+
+_NAME_ONE = (
+    "nothing is forgotten. Name the media themselves, by URI or media_id (`shotlog sql 'SELECT uri, media_id FROM "
+    "media'` lists them)"
+)
+
+
+def _is_folder(lake: Lake, uri: str) -> bool:
+    """Of a path or an S3 URI that no media object is known by.
+
+    A prefix may end amid a name: what was a run's source is one where others begin so, or it ends as no file does.
+    """
+    if uri.startswith("s3://"):
+        key = uri.removeprefix("s3://").partition("/")[2]
+        may_be_file = "." in key.rpartition("/")[2] and not forgetting.begins_others(lake, uri)
+        if not key or (not may_be_file and forgetting.is_source(lake, uri)):
+            return True
+    return forgetting.begins_others(lake, f"{uri}/")
 
 
 def _is_told_of(lake: Lake, found: dict[str, str]) -> bool:

@@ -12,6 +12,7 @@ from pipeline.lake import writer
 from pipeline.lake.catalog import open_lake
 from pipeline.lake.journal import Entry, Journal
 from pipeline.model import MediaObject
+from pipeline.steps import backfill
 from pipeline.steps.forget import forget
 from pipeline.steps.plan import batch_as_json, planned_batch
 from pipeline.store import open_store
@@ -109,3 +110,30 @@ def test_what_only_a_run_tells_of_is_forgotten_too(folder):
     report = forget({"lake": folder}, ["/archive/refused.mp4"])
     assert (report["media"], report["unknown"]) == (1, [])
     assert asked(folder, "SELECT sources FROM log.runs") == [(["(forgotten)"],)]
+
+
+def test_a_folder_or_a_prefix_is_refused_though_a_run_has_it_as_its_source(folder, tmp_path):
+    (tmp_path / "arch").mkdir()
+    here, gone = f"{tmp_path}/arch/", "/archive"
+    in_s3 = [MediaObject(f"s3://shelf/{name}", "1", 1) for name in ("2019/a.mp4", "2020-a.mp4", "1.png.old.png")]
+    prefixes = ["s3://shelf", "s3://shelf/2019", "s3://shelf/20", "s3://shelf/unlisted"]
+    sources = [here, f"{gone}/", *prefixes, media().uri]
+    filled(folder, media(), *in_s3, run={"sources": sources, "request": json.dumps({"sources": sources})})
+    for name in (here, here.rstrip("/"), gone, f"{gone}/", *prefixes, "s3://shelf/2019/", folder, f"{folder}/data/x"):
+        with pytest.raises(UsageError, match=f"'{name.rstrip('/')}/?' is .*: nothing is forgotten. Name the media"):
+            forget({"lake": folder}, [media().uri, name])
+    assert asked(folder, "SELECT sources FROM log.runs") == [(sources,)]
+    assert asked(folder, "SELECT count(*) FROM media") == [(4,)]
+    assert forget({"lake": folder}, ["s3://shelf/1.png"])["unknown"] == ["s3://shelf/1.png"], "no source of a run's"
+    assert forget({"lake": folder}, [media().uri])["media"] == 1
+    left = [*sources[:-1], "(forgotten)"]
+    assert asked(folder, "SELECT sources, request FROM log.runs") == [(left, json.dumps({"sources": left}))]
+
+
+def test_a_backfill_of_a_folder_goes_on_after_somebody_tried_to_forget_the_folder(folder, tmp_path):
+    (tmp_path / "arch").mkdir()
+    (tmp_path / "arch" / "a.mp4").write_bytes(b"")
+    run_id = backfill.begin({"lake": folder, "tagger": "null", "sources": [str(tmp_path / "arch")]})
+    with pytest.raises(UsageError, match="is a folder or a prefix, no media object"):
+        forget({"lake": folder}, [str(tmp_path / "arch")])
+    assert backfill.begin({"lake": folder, "tagger": "null"}, going_on=run_id) == run_id

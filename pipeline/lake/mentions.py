@@ -13,7 +13,12 @@ _NAME = r"[\w/~%+=@#&$]"
 _GOES_ON = rf"[.-]*{_NAME}"
 """What follows a URI in a sentence where that isn't all of the name: `a.mp4` isn't `a.mp4.old.mp4`."""
 
-_IS_URI = re.compile(r"/|\w+:")
+_IS_URI = re.compile(r"(?:/|\w+://|data:)\S*|(?:/|s3://).*(?:/|\.\w{1,5})", re.DOTALL)
+"""Of a whole string. With spaces only where it ends as a file or a folder does: `/in/1 copy.png` is one, but not
+`/in/1.png takes too long`."""
+
+_SENTENCES = ("error", "sentence")
+"""Under these keys no string is a URI: one that begins with a URI may end in a number, as `a budget of 0.5`."""
 
 
 class Mentions:
@@ -47,16 +52,17 @@ class Mentions:
         left = self._left_of(document)
         return text if left == document else json.dumps(left)
 
-    def _left_of(self, item: Any) -> Any:
+    def _left_of(self, item: Any, key: str = "") -> Any:
         if isinstance(item, dict):
-            return {self._left_of(key): self._left_of(value) for key, value in item.items()}
+            return {self._left_of(name): self._left_of(value, name) for name, value in item.items()}
         if isinstance(item, list):
             return [self._left_of(each) for each in item]
         if not isinstance(item, str):
             return item
         if item in self._known:
             return FORGOTTEN
-        return (self._in_uris if _IS_URI.match(item) else self._in_sentences).sub(FORGOTTEN, item)
+        is_uri = key not in _SENTENCES and _IS_URI.fullmatch(item)
+        return (self._in_uris if is_uri else self._in_sentences).sub(FORGOTTEN, item)
 
 
 def _any_of(texts: list[str]) -> str:

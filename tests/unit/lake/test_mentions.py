@@ -23,9 +23,25 @@ OF = Mentions({ID: "/in/1.png", "f" * 32: None})
         ),
         ({ID: 1}, {"(forgotten)": 1}),
         *[
+            ({key: f"/in/1.png {why}"}, {key: f"(forgotten) {why}"})
+            for key, why in (
+                ("error", "takes more than the whole budget of 1 EUR"),
+                ("error", "takes more than the whole budget of 0.5"),
+                ("error", "isn't /in/1.png.old.png"),
+                ("note", "and what else there is"),
+            )
+        ],
+        ({"note": "Error: /in/1.png"}, {"note": "Error: (forgotten)"}),
+        (
+            {"refused": [["/in/1.png", "unreadable", "/in/1.png holds no picture"], ["/in/1.png 2.png", "", ""]]},
+            {"refused": [["(forgotten)", "unreadable", "(forgotten) holds no picture"], ["/in/1.png 2.png", "", ""]]},
+        ),
+        *[
             (told, told)
             for told in (
                 {"sources": ["/in/1.png.old.png", "/in/1.png copy.png", "/all/in/1.png", "/in/1.pngs"]},
+                {"sources": ["/in/1.png copies/", "/all /in/1.png", "s3://b /in/1.png"]},
+                {"error": "/in/1.png.old.png is no picture", "uri": "/in/1.png.old.png"},
                 {"error": "'/in/1.png.old.png' and '/all/in/1.png' and /in/1.png-2 can't be read"},
                 {"numbers": [1, 2.5, None, True]},
             )

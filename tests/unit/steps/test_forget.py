@@ -3,6 +3,7 @@
 import json
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -110,6 +111,17 @@ def test_what_only_a_run_tells_of_is_forgotten_too(folder):
     report = forget({"lake": folder}, ["/archive/refused.mp4"])
     assert (report["media"], report["unknown"]) == (1, [])
     assert asked(folder, "SELECT sources FROM log.runs") == [(["(forgotten)"],)]
+
+
+def test_what_stopped_a_run_is_said_without_its_name(folder):
+    filled(folder, media(), run={"sources": ["/archive/"], "request": "{}", "started_at": datetime.now(UTC)})
+    with closing(open_lake(folder, open_store(folder), catalog=None, read_only=False)) as lake:
+        writer.record_event(lake, "run-1", "too_dear", {"budget": "1 EUR", "uri": media().uri})
+        why = f"{media().uri} takes more than the whole budget of 1 EUR"
+        writer.record_event(lake, "run-1", "stopped", {"error": why})
+    assert forget({"lake": folder}, [media().uri])["media"] == 1
+    assert asked(folder, "SELECT error FROM runs") == [("(forgotten) takes more than the whole budget of 1 EUR",)]
+    assert forget({"lake": folder}, [media().uri])["unknown"] == [media().uri]
 
 
 def test_a_folder_or_a_prefix_is_refused_though_a_run_has_it_as_its_source(folder, tmp_path):

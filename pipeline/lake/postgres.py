@@ -43,10 +43,11 @@ _ENDLESS = ("backfills", "jobs")
 _READERS = """
 SELECT 1
 FROM pg_stat_activity
-WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
-    AND age(backend_xmin) >= age(%s::xid)
+WHERE datname = current_database() AND usesysid IS NOT NULL AND pid <> pg_backend_pid()
+    AND coalesce(backend_type, 'client backend') = 'client backend' AND age(backend_xmin) >= age(%s::xid)
 """
-"""A row where a transaction goes on that may see what was deleted before this one began."""
+"""A row where a transaction goes on that may see what was deleted before this one began. What sort of session another
+role's is, isn't shown to everybody; the server's own, autovacuum's among them, have no user."""
 
 
 class _StillReadError(Exception):

@@ -13,8 +13,9 @@ import psycopg
 import pytest
 
 from pipeline.errors import LakeError
-from pipeline.lake import writer
+from pipeline.lake import base, writer
 from pipeline.lake.catalog import open_lake
+from pipeline.lake.postgres import PostgresCatalog
 from pipeline.lake.tables import FORMAT
 from pipeline.store import open_store
 from tests.integration.doors import fill, shotlog, upload
@@ -163,6 +164,30 @@ def test_one_that_wants_it_alone_waits_for_the_others_and_for_those_killed_not_a
         with mine.at_work(alone=True, waiting=kill):
             assert waited == [True]
     other.join()
+
+
+@pytest.fixture
+def two_roles(postgres, monkeypatch):
+    """A catalog of a role that isn't shown what others do, which waits for no reader; and a reader's URL."""
+    monkeypatch.setattr(base, "READERS_PATIENCE_S", 0.1)
+    name = f"owned_{time.time_ns()}"
+    database = postgres.database(name)
+    owner = postgres.role(f"owner_of_{name}", database)
+    with psycopg.connect(database, autocommit=True) as session:
+        session.execute(f"ALTER DATABASE {name} OWNER TO owner_of_{name}")
+    with psycopg.connect(owner, autocommit=True) as session:
+        session.execute("CREATE SCHEMA shotlog_x; CREATE TABLE shotlog_x.told (text TEXT)")
+    return PostgresCatalog(owner, "x"), postgres.role(f"analyst_of_{name}", database)
+
+
+def test_a_reader_is_seen_whose_role_is_another(two_roles):
+    mine, analyst = two_roles
+    with psycopg.connect(analyst) as reader:
+        reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        reader.execute("SELECT 1")
+        with pytest.raises(LakeError, match="somebody reads the lake as it was"):
+            mine.wipe()
+    mine.wipe()
 
 
 def test_an_upgrade_keeps_a_copy_of_the_tables_it_changes(postgres, tmp_path, monkeypatch):

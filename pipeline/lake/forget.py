@@ -18,6 +18,7 @@ from pipeline.lake.catalog import Lake, plainly
 from pipeline.lake.freeze import publish
 from pipeline.lake.frozen import folder_of, frozen_catalogs
 from pipeline.lake.inherit import DETAILS
+from pipeline.lake.maintenance import expire
 from pipeline.lake.mentions import FORGOTTEN, Mentions
 from pipeline.lake.retention import delete
 from pipeline.lake.tables import TABLES
@@ -191,7 +192,7 @@ def _let_go_of_files(lake: Lake, mentions: Mentions) -> list[str]:
         con = lake.con
         con.execute("CALL ducklake_rewrite_data_files('lake', delete_threshold => 0.0)")
         # what the past names goes with it, but only the files that hold what is forgotten: others are in their grace
-        con.execute("CALL ducklake_expire_snapshots('lake', older_than => now() + INTERVAL 1 HOUR)")
+        expire(con)
         found, unreadable = _sorted_out(lake, mentions)
         with plainly(lake):
             named = _named(con)  # one that was committed since the rows went: whoever asks again gets that, too

@@ -8,6 +8,7 @@ show.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
@@ -68,6 +69,11 @@ class PostgresCatalog:
             raise UsageError(
                 "SHOTLOG_CATALOG isn't a Postgres database's: give postgresql://user:password@host/database"
             ) from None
+        if "://" in setting and _is_amiss(info):
+            raise UsageError(
+                "SHOTLOG_CATALOG isn't read as it is meant, since its user or password holds a character that ends it: "
+                "write @ as %40, / as %2F and : as %3A there"
+            )
         self._password = info.pop("password", None)
         self._place = make_conninfo(**{"connect_timeout": 10, **info})
         self.schema = f"shotlog_{lake_id}"
@@ -227,6 +233,12 @@ class PostgresCatalog:
             return connect(self._place, password=self._password, autocommit=True, application_name="shotlog")
         except psycopg.OperationalError as error:
             raise _away(error) from error
+
+
+def _is_amiss(info: dict[str, Any]) -> bool:
+    """Whether a URL's host, port or database has parts of its password, which messages would show."""
+    places = info.get("host", "") + info.get("dbname", "")
+    return "@" in places or not re.fullmatch(r"[\d,]*", info.get("port", ""))
 
 
 def _away(error: psycopg.Error) -> LakeError:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.uris import media_id
+
 FORGOTTEN = "(forgotten)"
 
 _NAME = r"[\w/~%+=@#&$]"
@@ -35,8 +37,8 @@ class Mentions:
     @property
     def spelled(self) -> list[str]:
         """As they are written inside JSON, whether it escapes what isn't ASCII or not: a text without any of these
-        names none of them."""
-        texts = (*self.ids, *self.uris)
+        names none of them. A URL without its scheme, behind which a user may stand."""
+        texts = (*self.ids, *(re.sub("^https?://", "", uri) for uri in self.uris))
         return sorted({json.dumps(text, ensure_ascii=escaped)[1:-1] for text in texts for escaped in (True, False)})
 
     def are_in(self, text: str) -> bool:
@@ -61,8 +63,16 @@ class Mentions:
             return item
         if item in self._known:
             return FORGOTTEN
-        is_uri = key not in _SENTENCES and _IS_URI.fullmatch(item)
-        return (self._in_uris if is_uri else self._in_sentences).sub(FORGOTTEN, item)
+        if key in _SENTENCES or not _IS_URI.fullmatch(item):
+            return self._in_sentences.sub(FORGOTTEN, item)
+        return FORGOTTEN if self._is_one(item) else self._in_uris.sub(FORGOTTEN, item)
+
+    def _is_one(self, uri: str) -> bool:
+        """As a caller of the API may write it: with a user, a signature, a query that isn't kept."""
+        try:
+            return media_id(uri) in self._known
+        except ValueError:  # whatever begins as a URL does
+            return False
 
 
 def _any_of(texts: list[str]) -> str:

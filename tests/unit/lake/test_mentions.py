@@ -5,6 +5,7 @@ import json
 import pytest
 
 from pipeline.lake.mentions import Mentions
+from pipeline.uris import media_id
 
 ID = "0123456789abcdef0123456789abcdef"
 OF = Mentions({ID: "/in/1.png", "f" * 32: None})
@@ -68,3 +69,15 @@ def test_whatever_way_json_writes_a_name():
         text = json.dumps(['/in/the "Müller" tape.png', "no '/in/the \"Müller\" tape.png' there"], ensure_ascii=escaped)
         assert json.loads(of.left_of(text)) == ["(forgotten)", "no '(forgotten)' there"]
         assert any(spelled in text for spelled in of.spelled)
+
+
+@pytest.mark.parametrize("query", ["", "?v=2"])
+def test_a_url_in_whatever_way_its_caller_wrote_it(query):
+    url, signature = f"https://h.org/a.mp4{query}", f"{'&' if query else '?'}X-Amz-Signature=s"
+    of = Mentions({media_id(url): "https://h.org/a.mp4"})
+    for user in ("", "me:geheim@"):
+        text = json.dumps({"asset": f"https://{user}h.org/a.mp4{query}{signature}"})
+        assert json.loads(of.left_of(text)) == {"asset": "(forgotten)"}
+        assert any(spelled in text for spelled in of.spelled)
+    for other in ("https://h.org/a.mp4?v=3", "https://h.org:none/a.mp4", "https://[h.org/a.mp4"):
+        assert not of.are_in(json.dumps({"asset": other}))

@@ -65,6 +65,15 @@ def test_of_media_that_only_their_queries_tell_apart_the_one_that_is_named_goes(
     assert asked(folder, "SELECT sources FROM log.runs") == [(["(forgotten)"],)], "nobody is called so any more"
 
 
+def test_a_url_that_a_job_was_given_with_its_signature_goes_from_what_it_was_told_beside(folder):
+    payload = {"asset": "https://me:geheim@example.org/img.png?X-Amz-Signature=s", "note": "mine"}
+    of = MediaObject(URI, "1", 1)
+    filled(folder, of, run={"sources": [URI], "request": json.dumps({"job": {"custom_payload": payload}})})
+    assert forget({"lake": folder}, [URI])["media"] == 1
+    left = {"job": {"custom_payload": {**payload, "asset": "(forgotten)"}}}
+    assert asked(folder, "SELECT request FROM log.runs") == [(json.dumps(left),)]
+
+
 def test_a_name_that_several_have_is_refused_and_nothing_is_done(folder):
     filled(folder, *NUMBERED, media())
     with pytest.raises(UsageError, match=rf"3 media of this lake are called '{URI}': .* name those .* media_id"):

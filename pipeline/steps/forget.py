@@ -133,7 +133,8 @@ def _is_told_of(lake: Lake, found: dict[str, str]) -> bool:
     """Whether anything of them is left, though no tagging and no sighting is: in a run's row, or in its work."""
     media = forgetting.names_of_their_own(lake, found)
     with lake.catalog.turn():
-        return bool(forgetting.traces(lake, media)) or any(True for _ in _work_of(lake, media))
+        told = (uri for uri, left in _work_of(lake, media) if left is not None or not _is_listing(uri))
+        return bool(forgetting.traces(lake, media)) or any(told)
 
 
 def _clear_work(lake: Lake, media: forgetting.Media) -> None:
@@ -146,12 +147,15 @@ def _clear_work(lake: Lake, media: forgetting.Media) -> None:
 
 
 def _work_of(lake: Lake, media: forgetting.Media) -> Iterator[tuple[str, bytes | None]]:
-    """What in the runs' work folders tells of them, and what it is without; None: nothing of it is needed then."""
+    """What in the runs' work folders tells of them, and what it is without; None: nothing of it is needed then.
+
+    A listing that nobody can read may tell of them: None, too.
+    """
     mentions = Mentions(media)
     texts = [text.encode() for text in mentions.spelled]
     for uri in list(lake.store.names(lake.work_uri("").rstrip("/"))):
         data = lake.store.read(uri) or b""
-        if uri.endswith(".parquet"):
+        if _is_listing(uri):
             if (listed := _listing_without(data, mentions.ids)) != data:
                 yield uri, listed
         elif any(text in data for text in texts):
@@ -160,6 +164,10 @@ def _work_of(lake: Lake, media: forgetting.Media) -> Iterator[tuple[str, bytes |
                     yield uri, batch_as_json(left)
             elif mentions.are_in(data.decode("utf-8", "replace")):
                 yield uri, None
+
+
+def _is_listing(uri: str) -> bool:
+    return uri.endswith(".parquet")
 
 
 def _listing_without(data: bytes, media_ids: Sequence[str]) -> bytes | None:

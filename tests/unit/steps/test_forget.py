@@ -115,6 +115,17 @@ def test_what_only_a_journal_tells_of_is_forgotten_too(folder):
     assert journals(folder) == {media().media_id}
 
 
+def test_a_listing_that_nobody_can_read_tells_of_nothing_and_goes_with_what_is_forgotten(folder):
+    filled(folder, media())
+    with closing(open_lake(folder, open_store(folder), catalog=None)) as lake:
+        half = lake.work_uri("run-2", "claims", "tmp_000000.parquet")
+        lake.store.write(half, b"PAR1half")
+        assert forget({"lake": folder}, ["/nowhere/typo.mp4"])["unknown"] == ["/nowhere/typo.mp4"]
+        assert lake.store.read(half)
+        assert forget({"lake": folder}, [media().uri])["media"] == 1
+        assert lake.store.read(half) is None
+
+
 def test_what_only_a_run_tells_of_is_forgotten_too(folder):
     filled(folder, media(), run={"sources": ["/archive/refused.mp4"], "request": "{}"})
     report = forget({"lake": folder}, ["/archive/refused.mp4"])

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -111,7 +112,8 @@ class Lake:
 
         Calls `waiting` once where another holds it, then waits. The system lets go when a process dies.
         """
-        return self.catalog.at_work(crew, alone=alone, waiting=waiting)
+        once = waiting and cache(waiting)  # where it waits at a gate, too
+        return self.catalog.at_work(crew, alone=alone, waiting=once)
 
     def close(self) -> None:
         self.con.close()

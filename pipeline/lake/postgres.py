@@ -39,7 +39,7 @@ _LOCK_MS = 2000
 _ANEW_MS = 5000
 
 _ENDLESS = ("backfills", "jobs")
-"""Crews in which one follows another without a gap: who wants to be alone there keeps the place in the line."""
+"""Crews in which one follows another without a gap: who wants to be alone there closes the gate to further ones."""
 
 _READERS = """
 SELECT 1
@@ -112,19 +112,29 @@ class PostgresCatalog:
     def at_work(self, crew: str, *, alone: bool, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         """On a connection of its own, which stays open as long. Where the server is restarted meanwhile, another run
         may begin beside this one: what they commit is told apart in their turns."""
-        lock = "pg_advisory_lock" if alone else "pg_advisory_lock_shared"
         session = self._connected(again=True)
         try:
-            tried = self._waited_for(session, lock.replace("_advisory", "_try_advisory"), crew)
-            session = tried.connection
-            if tried.fetchone() != (True,):
-                if waiting:
-                    waiting()
-                is_last = alone and crew in _ENDLESS
-                session = self._waited_for(session, lock, crew, begin_anew=not is_last).connection
+            gate = [f"{crew} gate"] if crew in _ENDLESS else []
+            for what in (*gate, crew):
+                session = self._joined(session, what, alone=alone, waiting=waiting)
+            for what in gate:
+                with suppress(psycopg.OperationalError):  # the server has gone, and the lock with it
+                    session.execute(f"SELECT pg_advisory_unlock{'' if alone else '_shared'}(%s)", [self._key(what)])
             yield
         finally:
             session.close()  # lets go
+
+    def _joined(
+        self, session: psycopg.Connection, what: str, *, alone: bool, waiting: Callable[[], None] | None
+    ) -> psycopg.Connection:
+        """The connection that holds the lock in the end: this one or a new one."""
+        shared = "" if alone else "_shared"
+        tried = self._waited_for(session, f"pg_try_advisory_lock{shared}", what)
+        if tried.fetchone() == (True,):
+            return tried.connection
+        if waiting:
+            waiting()
+        return self._waited_for(tried.connection, f"pg_advisory_lock{shared}", what, begin_anew=True).connection
 
     def back_up(self, name: str) -> str:
         """A copy of every table in a schema of the same database. Who keeps pg_dump's or others has better ones."""

@@ -84,8 +84,7 @@ class Lake:
             raise refusal(self.uri, error, is_current=self.is_current) from error
 
     def _transaction(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
-        if "://" in self.uri:
-            self.store.prepare(self.con)  # credentials of a role change while a run goes on
+        self.renew()
         self.con.execute("BEGIN")
         try:
             result = work(self.con)
@@ -95,6 +94,11 @@ class Lake:
             with suppress(duckdb.Error):  # a failed commit has rolled back already
                 self.con.execute("ROLLBACK")
             raise
+
+    def renew(self) -> None:
+        """Credentials of a role change while a run goes on, or waits. For what is read outside of a transaction."""
+        if "://" in self.uri:
+            self.store.prepare(self.con)
 
     @contextmanager
     def on_all_cores(self) -> Iterator[None]:

@@ -52,6 +52,7 @@ def forget(
     with work.lake(read_only=False) as lake, ExitStack() as leaving:
         for crew, them in _CREWS.items():
             leaving.enter_context(lake.at_work(crew, alone=True, waiting=partial(waiting, them)))
+        lake.renew()
         forgetting.clear_half_written(lake)
         found, unknown = _meant(lake, named)
         report: dict[str, Any] = {"media": 0, "rows": 0, "files": 0, "frozen_catalogs": 0}

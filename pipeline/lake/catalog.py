@@ -37,8 +37,8 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-Crew = Literal["runs", "planners", "backfills", "backfill command", "jobs"]
-"""Who take their turns with one another: those who tag what is new, who make plans, batches of backfills, the
+Crew = Literal["runs", "listings", "planners", "backfills", "backfill command", "jobs"]
+"""Who take their turns with one another: those who tag what is new, who list, who make plans, batches of backfills, the
 processes of `shotlog backfill`, and what `serve` looks at for its callers."""
 
 

@@ -29,9 +29,10 @@ _CREWS: dict[Crew, str] = {
     "runs": "runs",
     "backfills": "batches of backfills",
     "jobs": "jobs of `shotlog serve`",
+    "listings": "listings",
     "planners": "plans",
 }
-"""Whom it waits for; plans last, since a job that goes on may still have to be planned."""
+"""Whom it waits for; listings and plans last, since a job that goes on may still have to be listed and planned."""
 
 
 def forget(
@@ -39,9 +40,9 @@ def forget(
 ) -> dict[str, Any]:
     """Forget the media of these URIs or media_ids. Copies that inherited from them keep the rows that are their own.
 
-    Waits for runs, batches of backfills and jobs that go on, and `waiting` hears for whom; those that come meanwhile
-    wait for it, and look at what they were asked for once it has ended. An image that a caller of `serve` has sent is
-    not waited for: where it is answered later, it counts as sent later.
+    Waits for runs, batches of backfills, jobs and listings that go on, and `waiting` hears for whom; those that come
+    meanwhile wait for it, and look at what they were asked for once it has ended. An image that a caller of `serve` has
+    sent is not waited for: where it is answered later, it counts as sent later.
 
     Returns counts (media, rows, files, frozen_catalogs) and `unknown`: names of nothing, as the lake would show them.
     Raises UsageError, and does nothing, for a name that several have, and for a folder, a prefix or the lake. Raises

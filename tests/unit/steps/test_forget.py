@@ -1,6 +1,7 @@
 """Only what is named is forgotten: not what is stored under the same URI, not what is called alike."""
 
 import json
+import threading
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,7 +16,9 @@ from pipeline.lake.journal import Entry, Journal
 from pipeline.model import MediaObject
 from pipeline.steps import backfill
 from pipeline.steps.forget import forget
+from pipeline.steps.listing import write_listing
 from pipeline.steps.plan import batch_as_json, planned_batch
+from pipeline.steps.workplace import Workplace
 from pipeline.store import open_store
 from pipeline.uris import media_id
 from tests.unit.lake.made import media, tagging
@@ -113,6 +116,33 @@ def test_what_only_a_journal_tells_of_is_forgotten_too(folder):
     report = forget({"lake": folder}, [in_flight[0].uri, in_flight[1].media_id])
     assert (report["media"], report["unknown"]) == (2, [])
     assert journals(folder) == {media().media_id}
+
+
+def test_a_listing_that_goes_on_is_waited_for(folder, tmp_path):
+    filled(folder, of := MediaObject(str(tmp_path / "a.mp4"), "1", 1))
+    (tmp_path / "a.mp4").write_bytes(b"")
+    begun, may_end = threading.Event(), threading.Event()
+
+    def hold(_listed):
+        begun.set()
+        assert may_end.wait(60)
+
+    def list_it():
+        work = Workplace.of({"lake": folder, "sources": of.uri})
+        with closing(work.lake(read_only=False)) as lake:
+            write_listing(work, lake, "run-2", hold)
+
+    listing = threading.Thread(target=list_it)
+    listing.start()
+    assert begun.wait(60)
+    waited_for = []
+    try:
+        report = forget({"lake": folder}, [of.uri], lambda them: (waited_for.append(them), may_end.set()))
+    finally:
+        may_end.set()
+        listing.join()
+    assert (report["media"], waited_for) == (1, ["listings"])
+    assert forget({"lake": folder}, [of.uri])["unknown"] == [of.uri]
 
 
 def test_a_listing_that_nobody_can_read_tells_of_nothing_and_goes_with_what_is_forgotten(folder):

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -36,8 +37,8 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-Crew = Literal["runs", "planners", "backfills", "backfill command", "jobs"]
-"""Who take their turns with one another: those who tag what is new, who make plans, batches of backfills, the
+Crew = Literal["runs", "listings", "planners", "backfills", "backfill command", "jobs"]
+"""Who take their turns with one another: those who tag what is new, who list, who make plans, batches of backfills, the
 processes of `shotlog backfill`, and what `serve` looks at for its callers."""
 
 
@@ -83,8 +84,7 @@ class Lake:
             raise refusal(self.uri, error, is_current=self.is_current) from error
 
     def _transaction(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
-        if "://" in self.uri:
-            self.store.prepare(self.con)  # credentials of a role change while a run goes on
+        self.renew()
         self.con.execute("BEGIN")
         try:
             result = work(self.con)
@@ -94,6 +94,11 @@ class Lake:
             with suppress(duckdb.Error):  # a failed commit has rolled back already
                 self.con.execute("ROLLBACK")
             raise
+
+    def renew(self) -> None:
+        """Credentials of a role change while a run goes on, or waits. For what is read outside of a transaction."""
+        if "://" in self.uri:
+            self.store.prepare(self.con)
 
     @contextmanager
     def on_all_cores(self) -> Iterator[None]:
@@ -111,7 +116,8 @@ class Lake:
 
         Calls `waiting` once where another holds it, then waits. The system lets go when a process dies.
         """
-        return self.catalog.at_work(crew, alone=alone, waiting=waiting)
+        once = waiting and cache(waiting)  # where it waits at a gate, too
+        return self.catalog.at_work(crew, alone=alone, waiting=once)
 
     def close(self) -> None:
         self.con.close()

@@ -18,6 +18,7 @@ from pipeline.lake.catalog import Lake, plainly
 from pipeline.lake.freeze import publish
 from pipeline.lake.frozen import folder_of, frozen_catalogs
 from pipeline.lake.inherit import DETAILS
+from pipeline.lake.maintenance import expire
 from pipeline.lake.mentions import FORGOTTEN, Mentions
 from pipeline.lake.retention import delete
 from pipeline.lake.tables import TABLES
@@ -26,6 +27,8 @@ Media = Mapping[str, str | None]
 """media_id → URI, None where others are called so, too: they keep it."""
 
 _BY_MEDIA = tuple(name for name, schema in TABLES.items() if "media_id" in schema.names and name not in DETAILS)
+_SEEN = ("taggings", "sightings")
+"""Tables that say what a media object is called."""
 _NAMING = {"runs": "request", "run_events": "detail"}
 """Tables that may name an object in a text: a run that had it as its source, or couldn't list it, or a job."""
 
@@ -37,11 +40,23 @@ def find(lake: Lake, ids: Sequence[str], uris: Sequence[str]) -> dict[str, str]:
     where = "WHERE media_id IN (SELECT unnest($ids)) OR uri IN (SELECT unnest($uris))"
     found: dict[str, str] = {}
     with lake.catalog.turn():
-        for name in ("taggings", "sightings"):
+        for name in _SEEN:
             found |= dict(lake.con.execute(f"SELECT media_id, uri FROM log.{name} {where}", asked).fetchall())
             rows, _ = _in_files(lake, name, f"SELECT DISTINCT media_id, uri {{files}} {where}", asked)
             found |= dict(rows)
     return found
+
+
+def is_source(lake: Lake, uri: str) -> bool:
+    """Whether a run was asked to list this very URI."""
+    query = "SELECT 1 FROM log.runs WHERE list_contains(sources, $1) LIMIT 1"
+    return lake.con.execute(query, [uri]).fetchone() is not None
+
+
+def begins_others(lake: Lake, uri: str) -> bool:
+    """Whether media of the lake have URIs that begin with this one."""
+    query = " UNION ALL ".join(f"SELECT 1 FROM log.{name} WHERE starts_with(uri, $1)" for name in _SEEN)
+    return lake.con.execute(f"{query} LIMIT 1", [uri]).fetchone() is not None
 
 
 def clear_half_written(lake: Lake) -> None:
@@ -56,8 +71,7 @@ def names_of_their_own(lake: Lake, media: Mapping[str, str]) -> dict[str, str | 
     others = "media_id NOT IN (SELECT unnest($ids))"
     query = f"SELECT DISTINCT uri FROM log.{{}} WHERE uri IN (SELECT unnest($uris)) AND {others}"
     asked = {"ids": list(media), "uris": list(media.values())}
-    tables = ("taggings", "sightings")
-    shared = {row[0] for name in tables for row in lake.con.execute(query.format(name), asked).fetchall()}
+    shared = {row[0] for name in _SEEN for row in lake.con.execute(query.format(name), asked).fetchall()}
     return {media_id: None if uri in shared else uri for media_id, uri in media.items()}
 
 
@@ -178,7 +192,7 @@ def _let_go_of_files(lake: Lake, mentions: Mentions) -> list[str]:
         con = lake.con
         con.execute("CALL ducklake_rewrite_data_files('lake', delete_threshold => 0.0)")
         # what the past names goes with it, but only the files that hold what is forgotten: others are in their grace
-        con.execute("CALL ducklake_expire_snapshots('lake', older_than => now() + INTERVAL 1 HOUR)")
+        expire(con)
         found, unreadable = _sorted_out(lake, mentions)
         with plainly(lake):
             named = _named(con)  # one that was committed since the rows went: whoever asks again gets that, too

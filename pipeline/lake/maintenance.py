@@ -97,24 +97,29 @@ def _rewrite(lake: Lake, dry_run: bool, threshold: float | None = None) -> int:
 
 
 def _expire(lake: Lake, before: datetime, dry_run: bool) -> int:
-    """By their numbers: of a SQLite catalog DuckLake compares the day alone, not the time."""
+    return lake.transaction(lambda con: expire(con, before, dry_run=dry_run))
 
-    def work(con: duckdb.DuckDBPyConnection) -> int:
-        query = """
-            SELECT list(snapshot_id)
-            FROM ducklake_snapshots('lake')
-            WHERE snapshot_time < $1 AND snapshot_id < (SELECT max(snapshot_id) FROM ducklake_snapshots('lake'))
-        """
-        (old,) = con.execute(query, [before]).fetchone() or (None,)
-        if old and not dry_run:
-            con.execute(f"CALL ducklake_expire_snapshots('lake', versions => {old})")
-        return len(old or ())
 
-    return lake.transaction(work)
+def expire(con: duckdb.DuckDBPyConnection, before: datetime | None = None, *, dry_run: bool = False) -> int:
+    """Let go of the snapshots from before this moment, None: of all but the newest, in the caller's turn.
+
+    By their numbers: of a SQLite catalog DuckLake compares the day alone, that of the writer's time zone, not the time.
+    Returns how many.
+    """
+    query = """
+        SELECT list(snapshot_id)
+        FROM ducklake_snapshots('lake')
+        WHERE snapshot_time < coalesce($1::TIMESTAMPTZ, 'infinity')
+            AND snapshot_id < (SELECT max(snapshot_id) FROM ducklake_snapshots('lake'))
+    """
+    (old,) = con.execute(query, [before]).fetchone() or (None,)
+    if old and not dry_run:
+        con.execute(f"CALL ducklake_expire_snapshots('lake', versions => {old})")
+    return len(old or ())
 
 
 def _remove_old(lake: Lake, before: datetime, dry_run: bool) -> int:
-    """Files that the catalog let go before this moment. As `_expire`: DuckLake itself would remove younger ones too.
+    """Files that the catalog let go before this moment. As `expire`: DuckLake itself would remove younger ones too.
 
     First the file, then its line: whoever dies in between leaves a line, which the next one clears.
     """

@@ -7,13 +7,20 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.uris import media_id
+
 FORGOTTEN = "(forgotten)"
 
 _NAME = r"[\w/~%+=@#&$]"
 _GOES_ON = rf"[.-]*{_NAME}"
 """What follows a URI in a sentence where that isn't all of the name: `a.mp4` isn't `a.mp4.old.mp4`."""
 
-_IS_URI = re.compile(r"/|\w+:")
+_IS_URI = re.compile(r"(?:/|\w+://|data:)\S*|(?:/|s3://).*(?:/|\.\w{1,5})", re.DOTALL)
+"""Of a whole string. With spaces only where it ends as a file or a folder does: `/in/1 copy.png` is one, but not
+`/in/1.png takes too long`."""
+
+_SENTENCES = ("error", "sentence")
+"""Under these keys no string is a URI: one that begins with a URI may end in a number, as `a budget of 0.5`."""
 
 
 class Mentions:
@@ -30,8 +37,8 @@ class Mentions:
     @property
     def spelled(self) -> list[str]:
         """As they are written inside JSON, whether it escapes what isn't ASCII or not: a text without any of these
-        names none of them."""
-        texts = (*self.ids, *self.uris)
+        names none of them. A URL without its scheme, behind which a user may stand."""
+        texts = (*self.ids, *(re.sub("^https?://", "", uri) for uri in self.uris))
         return sorted({json.dumps(text, ensure_ascii=escaped)[1:-1] for text in texts for escaped in (True, False)})
 
     def are_in(self, text: str) -> bool:
@@ -47,16 +54,25 @@ class Mentions:
         left = self._left_of(document)
         return text if left == document else json.dumps(left)
 
-    def _left_of(self, item: Any) -> Any:
+    def _left_of(self, item: Any, key: str = "") -> Any:
         if isinstance(item, dict):
-            return {self._left_of(key): self._left_of(value) for key, value in item.items()}
+            return {self._left_of(name): self._left_of(value, name) for name, value in item.items()}
         if isinstance(item, list):
             return [self._left_of(each) for each in item]
         if not isinstance(item, str):
             return item
         if item in self._known:
             return FORGOTTEN
-        return (self._in_uris if _IS_URI.match(item) else self._in_sentences).sub(FORGOTTEN, item)
+        if key in _SENTENCES or not _IS_URI.fullmatch(item):
+            return self._in_sentences.sub(FORGOTTEN, item)
+        return FORGOTTEN if self._is_one(item) else self._in_uris.sub(FORGOTTEN, item)
+
+    def _is_one(self, uri: str) -> bool:
+        """As a caller of the API may write it: with a user, a signature, a query that isn't kept."""
+        try:
+            return media_id(uri) in self._known
+        except ValueError:  # whatever begins as a URL does
+            return False
 
 
 def _any_of(texts: list[str]) -> str:

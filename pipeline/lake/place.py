@@ -6,9 +6,10 @@ import re
 
 from pipeline.errors import UsageError
 
-_URL = re.compile(r"postgres(ql)?(\+\w+)?://", re.IGNORECASE)
-_WORD = r"(host|hostaddr|port|dbname|user|password|passfile|service|options|sslmode)\s*="
-"""Such as libpq takes in the place of a URL: host=db dbname=lake."""
+_URL = re.compile(r"\s*postgres(ql)?(\+\w+)?:(//)?", re.IGNORECASE)
+_WORDS = re.compile(r"\s*\w+\s*=")
+"""Such as libpq takes in the place of a URL: host=db dbname=lake. A path that begins so is written with a ./ before."""
+_WORD_WITHIN = re.compile(r"[\s'\"](host|hostaddr|port|dbname|user|password|passfile|service|options|sslmode)\s*=")
 
 
 def database_of(setting: str | None) -> str | None:
@@ -18,11 +19,12 @@ def database_of(setting: str | None) -> str | None:
     """
     if not setting:
         return None
-    if _URL.match(setting):
-        return f"postgresql://{setting.partition('://')[2]}"
-    if re.match(rf"\s*{_WORD}", setting):
+    url = _URL.match(setting)
+    if url and url[3]:
+        return f"postgresql://{setting[url.end() :]}"
+    if _WORDS.match(setting):
         return setting
-    if "://" in setting or re.search(rf"\b{_WORD}", setting):  # a file of that name would show the password
+    if url or "://" in setting or _WORD_WITHIN.search(f" {setting}"):  # a file of that name would show the password
         raise UsageError(
             "SHOTLOG_CATALOG is neither a Postgres database's nor a file's: give "
             "postgresql://user:password@host/database, or a path"

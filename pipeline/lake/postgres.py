@@ -8,6 +8,7 @@ show.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
@@ -38,15 +39,16 @@ _LOCK_MS = 2000
 _ANEW_MS = 5000
 
 _ENDLESS = ("backfills", "jobs")
-"""Crews in which one follows another without a gap: who wants to be alone there keeps the place in the line."""
+"""Crews in which one follows another without a gap: who wants to be alone there closes the gate to further ones."""
 
 _READERS = """
 SELECT 1
 FROM pg_stat_activity
-WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
-    AND age(backend_xmin) >= age(%s::xid)
+WHERE datname = current_database() AND usesysid IS NOT NULL AND pid <> pg_backend_pid()
+    AND coalesce(backend_type, 'client backend') = 'client backend' AND age(backend_xmin) >= age(%s::xid)
 """
-"""A row where a transaction goes on that may see what was deleted before this one began."""
+"""A row where a transaction goes on that may see what was deleted before this one began. What sort of session another
+role's is, isn't shown to everybody; the server's own, autovacuum's among them, have no user."""
 
 
 class _StillReadError(Exception):
@@ -67,6 +69,11 @@ class PostgresCatalog:
             raise UsageError(
                 "SHOTLOG_CATALOG isn't a Postgres database's: give postgresql://user:password@host/database"
             ) from None
+        if "://" in setting and _is_amiss(info):
+            raise UsageError(
+                "SHOTLOG_CATALOG isn't read as it is meant, since its user or password holds a character that ends it: "
+                "write @ as %40, / as %2F and : as %3A there"
+            )
         self._password = info.pop("password", None)
         self._place = make_conninfo(**{"connect_timeout": 10, **info})
         self.schema = f"shotlog_{lake_id}"
@@ -105,19 +112,29 @@ class PostgresCatalog:
     def at_work(self, crew: str, *, alone: bool, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         """On a connection of its own, which stays open as long. Where the server is restarted meanwhile, another run
         may begin beside this one: what they commit is told apart in their turns."""
-        lock = "pg_advisory_lock" if alone else "pg_advisory_lock_shared"
         session = self._connected(again=True)
         try:
-            tried = self._waited_for(session, lock.replace("_advisory", "_try_advisory"), crew)
-            session = tried.connection
-            if tried.fetchone() != (True,):
-                if waiting:
-                    waiting()
-                is_last = alone and crew in _ENDLESS
-                session = self._waited_for(session, lock, crew, begin_anew=not is_last).connection
+            gate = [f"{crew} gate"] if crew in _ENDLESS else []
+            for what in (*gate, crew):
+                session = self._joined(session, what, alone=alone, waiting=waiting)
+            for what in gate:
+                with suppress(psycopg.OperationalError):  # the server has gone, and the lock with it
+                    session.execute(f"SELECT pg_advisory_unlock{'' if alone else '_shared'}(%s)", [self._key(what)])
             yield
         finally:
             session.close()  # lets go
+
+    def _joined(
+        self, session: psycopg.Connection, what: str, *, alone: bool, waiting: Callable[[], None] | None
+    ) -> psycopg.Connection:
+        """The connection that holds the lock in the end: this one or a new one."""
+        shared = "" if alone else "_shared"
+        tried = self._waited_for(session, f"pg_try_advisory_lock{shared}", what)
+        if tried.fetchone() == (True,):
+            return tried.connection
+        if waiting:
+            waiting()
+        return self._waited_for(tried.connection, f"pg_advisory_lock{shared}", what, begin_anew=True).connection
 
     def is_at_work(self, crew: str) -> bool:
         with self._lent() as session:
@@ -233,6 +250,12 @@ class PostgresCatalog:
             return connect(self._place, password=self._password, autocommit=True, application_name="shotlog")
         except psycopg.OperationalError as error:
             raise _away(error) from error
+
+
+def _is_amiss(info: dict[str, Any]) -> bool:
+    """Whether a URL's host, port or database has parts of its password, which messages would show."""
+    places = info.get("host", "") + info.get("dbname", "")
+    return "@" in places or not re.fullmatch(r"[\d,]*", info.get("port", ""))
 
 
 def _away(error: psycopg.Error) -> LakeError:

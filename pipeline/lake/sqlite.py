@@ -14,7 +14,10 @@ import duckdb
 from pipeline.errors import LakeError
 from pipeline.lake import base
 
-LOCKS = ("", ".commit", ".runs", ".planners", ".backfills", ".backfill-command", ".gate", ".jobs", ".jobs-gate")
+LOCKS = (
+    *("", ".commit", ".runs", ".listings", ".planners"),
+    *(".backfills", ".backfill-command", ".gate", ".jobs", ".jobs-gate"),
+)
 LEFTOVERS = {f"catalog.sqlite{end}" for end in ("", "-journal", "-wal", "-shm", *(f"{name}.lock" for name in LOCKS))}
 """What one that died while it made a lake in a folder may have left there."""
 

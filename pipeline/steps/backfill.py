@@ -15,6 +15,7 @@ from pipeline.batch import Batch
 from pipeline.errors import LakeError, UsageError
 from pipeline.lake import writer
 from pipeline.lake.catalog import Lake
+from pipeline.lake.mentions import FORGOTTEN
 from pipeline.steps import tag
 from pipeline.steps.forecast import forecast
 from pipeline.steps.leftovers import clear_work, commit_finished, is_cancelled, state_of
@@ -159,8 +160,8 @@ def _as_begun(work: Workplace, lake: Lake, request: dict[str, Any], run_id: str)
     begun = {name: value for name, value in asked.items() if name not in _OF_THE_MACHINE}
     if begun.get("max_frames", "") is None:
         begun["max_frames"] = "all"  # None would mean that it wasn't given
-    if begun.get("sources") == shown(work.sources):
-        del begun["sources"]  # what is kept of them lacks their signatures
+    mine = dict(zip(shown(work.sources), work.sources, strict=True))  # what is kept of them lacks their signatures
+    begun["sources"] = [mine.get(uri, uri) for uri in begun.get("sources", ()) if uri != FORGOTTEN]
     return {**begun, **request}
 
 

@@ -104,7 +104,15 @@ def listing_glob(lake: Lake, run_id: str) -> str:
 
 
 def write_listing(work: Workplace, lake: Lake, run_id: str, progress: Callable[[int], None] | None = None) -> int:
-    """Stream all sources into listing files; calls `progress` with the count so far."""
+    """Stream all sources into listing files; calls `progress` with the count so far.
+
+    Waits for `forget`, and that for it: what it listed before an object was deleted would be written after.
+    """
+    with lake.at_work("listings", alone=False):
+        return _write_listing(work, lake, run_id, progress)
+
+
+def _write_listing(work: Workplace, lake: Lake, run_id: str, progress: Callable[[int], None] | None) -> int:
     lake.store.clear(lake.work_uri(run_id, "listing"))
     settings, refusals = work.settings, Refusals(lake, run_id)
 

@@ -382,6 +382,16 @@ def test_what_is_forgotten_meanwhile_is_not_looked_at(request_, archive):
     assert files(lake) == ["a.mp4", "c.mp4", "d.png", "e.mp4"]
 
 
+def test_one_whose_source_was_forgotten_does_the_others(request_, archive):
+    first, second = (str(archive / name) for name in ("a.mp4", "d.png"))
+    run_id = backfill.begin({**request_, "sources": [first, second]}, "by-hand")
+    (archive / "a.mp4").unlink()
+    forget({"lake": request_["lake"]}, [first])
+    assert backfill.as_begun({"lake": request_["lake"]}, run_id)["sources"] == [second]
+    assert backfill.backfill({"lake": request_["lake"]}, Quiet(), run_id)["state"] == "finished"
+    assert files(request_["lake"]) == ["d.png"]
+
+
 def test_every_step_goes_on_as_it_was_begun(request_, archive):
     """A scheduler that is told no more than which one goes on does what that one was asked to do."""
     lake = request_["lake"]

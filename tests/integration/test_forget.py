@@ -101,6 +101,16 @@ def test_every_trace_goes_and_everything_else_stays(catalog, tmp_path):
     assert tag(lake, archive, tagger="builtin", max_frames=1)["new"] == 1
 
 
+def test_it_may_be_a_day_behind_who_wrote_the_lake(tmp_path):
+    fill(tmp_path / "in", f"{SECRET}=still.webp")
+    tagged = shotlog("tag", "in", "--lake", "lake", "--tagger", "null", cwd=tmp_path, TZ="Pacific/Kiritimati")
+    assert tagged.returncode == 0, tagged.stderr
+    named = ["forget", f"in/{SECRET}", "--lake", "lake", "--yes"]
+    done = shotlog(*named, cwd=tmp_path, TZ="Etc/GMT+12")  # 26 hours behind
+    assert done.returncode == 0, done.stderr
+    assert "1 media forgotten" in done.stderr
+
+
 def test_what_is_committed_meanwhile_is_kept_whole_and_the_next_try_gets_it(tmp_path, monkeypatch):
     archive, lake = fill(tmp_path / "in", f"{SECRET}=cfr.mp4", "vfr.mkv"), tmp_path / "lake"
     tag(lake, archive)

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 import pipeline
+from pipeline.lake.catalog import Lake
 from pipeline.lake.connection import open_duckdb
 from pipeline.lake.tables import FORMAT, TABLES
+from pipeline.steps.forget import forget
 from pipeline.steps.listing import list_media
 from pipeline.steps.plan import plan_batches
 from pipeline.steps.tag import tag_batch
@@ -122,6 +124,25 @@ def test_a_catalog_of_another_lake_is_refused(s3, bucket, tmp_path):
     done = shotlog("tag", "in", "--lake", f"s3://{bucket}/third", *NULL, cwd=tmp_path, **reach)
     assert done.returncode == 3
     assert "other.sqlite' is another lake's catalog: give a new SHOTLOG_CATALOG" in done.stderr
+
+
+def test_who_waited_long_to_forget_has_fresh_credentials(s3, bucket, tmp_path, monkeypatch):
+    lake, reach = f"s3://{bucket}/forgetful", {**s3.env, "SHOTLOG_CATALOG": str(tmp_path / "catalog.sqlite")}
+    done = shotlog("tag", f"s3://{bucket}/archive/", "--lake", lake, *NULL, cwd=tmp_path, **reach)
+    assert done.returncode == 0, done.stderr
+    for name, value in reach.items():
+        monkeypatch.setenv(name, value)
+    wait = Lake.at_work
+
+    def wait_until_they_expire(opened, *crew, **how):
+        (secret,) = opened.con.execute("SELECT secret_string FROM duckdb_secrets()").fetchall()
+        endpoint = re.search("endpoint=([^;]+)", secret[0])[1]
+        expired = f"KEY_ID 'expired', SECRET 'expired', ENDPOINT '{endpoint}', URL_STYLE 'path', USE_SSL false"
+        opened.con.execute(f"CREATE OR REPLACE SECRET shotlog_s3 (TYPE s3, {expired})")
+        return wait(opened, *crew, **how)
+
+    monkeypatch.setattr(Lake, "at_work", wait_until_they_expire)
+    assert forget({"lake": lake}, [f"s3://{bucket}/archive/cfr.mp4"])["media"] == 1
 
 
 def test_from_python_too(first, s3, bucket, monkeypatch):

@@ -12,9 +12,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from demo.services import wait_until
 from pipeline.errors import LakeError
-from pipeline.lake import writer
+from pipeline.lake import base, writer
 from pipeline.lake.catalog import open_lake
+from pipeline.lake.postgres import PostgresCatalog
 from pipeline.lake.tables import FORMAT
 from pipeline.store import open_store
 from tests.integration.doors import fill, shotlog, upload
@@ -163,6 +165,62 @@ def test_one_that_wants_it_alone_waits_for_the_others_and_for_those_killed_not_a
         with mine.at_work(alone=True, waiting=kill):
             assert waited == [True]
     other.join()
+
+
+@pytest.fixture
+def two_roles(postgres):
+    """URLs of a database with a lake's schema: of its owner, who isn't shown what others do, and of another role."""
+    name = f"owned_{time.time_ns()}"
+    database = postgres.database(name)
+    owner = postgres.role(f"owner_of_{name}", database)
+    with psycopg.connect(database, autocommit=True) as session:
+        session.execute(f"ALTER DATABASE {name} OWNER TO owner_of_{name}")
+    with psycopg.connect(owner, autocommit=True) as session:
+        session.execute("CREATE SCHEMA shotlog_x; CREATE TABLE shotlog_x.told (text TEXT)")
+    return owner, postgres.role(f"analyst_of_{name}", database)
+
+
+def test_a_reader_is_seen_whose_role_is_another(two_roles, monkeypatch):
+    monkeypatch.setattr(base, "READERS_PATIENCE_S", 0.1)
+    owner, analyst = two_roles
+    mine = PostgresCatalog(owner, "x")
+    with psycopg.connect(analyst) as reader:
+        reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        reader.execute("SELECT 1")
+        with pytest.raises(LakeError, match="somebody reads the lake as it was"):
+            mine.wipe()
+    mine.wipe()
+
+
+WAITING = """
+    SELECT count(*) FROM pg_locks
+    WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+def test_who_waits_for_backfills_is_no_reader_and_those_who_come_later_wait_longer(two_roles, monkeypatch):
+    monkeypatch.setattr(base, "READERS_PATIENCE_S", 20)
+    monkeypatch.setattr("pipeline.lake.postgres._ANEW_MS", 100)
+    owner, _ = two_roles
+    mine, came, threads = PostgresCatalog(owner, "x"), [], []
+
+    def come(alone):
+        with PostgresCatalog(owner, "x").at_work("backfills", alone=alone):
+            came.append(alone)
+
+    def all_wait():
+        return session.execute(WAITING).fetchall() == [(len(threads),)] or None
+
+    with psycopg.connect(owner, autocommit=True) as session, mine.at_work("backfills", alone=False):
+        for alone in (True, False):
+            threads.append(threading.Thread(target=come, args=[alone]))
+            threads[-1].start()
+            wait_until("it to wait", all_wait, seconds=30)
+        mine.wipe()
+        assert came == []
+    for thread in threads:
+        thread.join()
+    assert came == [True, False]
 
 
 def test_an_upgrade_keeps_a_copy_of_the_tables_it_changes(postgres, tmp_path, monkeypatch):

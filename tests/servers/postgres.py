@@ -42,6 +42,12 @@ class Postgres:
             session.execute(f"CREATE DATABASE {name}")
         return self.url.replace("/postgres?", f"/{name}?")
 
+    def role(self, name: str, url: str) -> str:
+        """Make one that may only what anybody may; returns the URL by which it logs in where this one leads."""
+        with psycopg.connect(self.url, autocommit=True) as session:
+            session.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
+        return url.replace(f"//{USER}:", f"//{name}:")
+
     def kill(self) -> None:
         """As a power cut would: no connection is ended in good order."""
         os.kill(int((self._folder / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)

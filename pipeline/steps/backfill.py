@@ -227,8 +227,7 @@ def _go_on(work: Workplace, lake: Lake, run_id: str) -> str:
 def _end_piece(work: Workplace, lake: Lake, run_id: str) -> int | None:
     plans = plans_of(lake, run_id)
     stopped = is_cancelled(lake, run_id) or is_spent(lake, run_id)
-    # what is dearer than the whole budget is put aside, and the rest is done
-    missing = [] if stopped or too_dear(lake, run_id) else _missing(lake, run_id, plans[-1])
+    missing = [] if stopped else _undone(lake, run_id, plans[-1])
     if not stopped and not missing and plans[-1]["left"] > plans[-1].get("put_aside", 0):
         freeze(work, lake, run_id)
         return len(plans)
@@ -251,6 +250,16 @@ def _missing(lake: Lake, run_id: str, planned: dict[str, Any]) -> list[str]:
         lambda con: con.execute("SELECT batch FROM log.batches WHERE run_id = ?", [run_id]).fetchall()
     )
     return [batch_id for batch_id in planned["batches"] if (batch_id,) not in done]
+
+
+def _undone(lake: Lake, run_id: str, planned: dict[str, Any]) -> list[str]:
+    """Those of which more is left than what takes more than the whole budget, which is put aside."""
+    missing, aside = _missing(lake, run_id, planned), too_dear(lake, run_id)
+
+    def is_left(batch_id: str) -> bool:
+        return any(media.media_id not in aside for media in read_batch(lake, run_id, batch_id).objects)
+
+    return [batch_id for batch_id in missing if is_left(batch_id)] if aside else missing
 
 
 def _media_done(lake: Lake, run_id: str) -> int:

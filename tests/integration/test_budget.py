@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 from PIL import Image
 
-from pipeline.errors import UsageError
+from pipeline.errors import LakeError, UsageError
 from pipeline.lake import writer
 from pipeline.steps import backfill, claims, spending
 from pipeline.steps.listing import list_media
@@ -166,6 +166,21 @@ def test_a_backfill_goes_round_what_takes_more_than_the_whole_budget(server, arc
     assert (last["ok"], last["partial"], last["state"]) == (20, 3, "finished"), "the server sums nothing up"
     assert ask(tmp_path / "lake", ONCE) == [(23, 23)]
     assert not (tmp_path / "lake" / "work" / first["run_id"]).exists()
+
+
+@pytest.mark.usefixtures("server")
+def test_a_batch_that_is_missing_isnt_taken_for_one_that_was_put_aside(archive, tmp_path):
+    fill(archive, "00-film.mp4=bikes.mp4")
+    request = {"sources": str(archive), "lake": str(tmp_path / "lake"), "budget": "150 tokens", "workers": 1, **ASKED}
+    request |= {"batch_frames": 8, "limit": 8}
+    run_id = backfill.begin(request, "by-hand")
+    with_film, other = backfill.plan(request, run_id, 0, 1_000)["batches"]
+    assert backfill.tag_batch(request, run_id, with_film)["ok"] == 0
+    with pytest.raises(LakeError, match="1 batches are missing"):
+        backfill.end_piece(request, run_id)
+    assert backfill.tag_batch(request, run_id, other)["ok"] == 7
+    assert backfill.end_piece(request, run_id) is None
+    assert ask(tmp_path / "lake", "SELECT state FROM runs") == [("stopped",)]
 
 
 @pytest.mark.parametrize("where", ["amid a batch", "in its commit"])

@@ -15,9 +15,9 @@ PORT ?= 8080
 FILES ?= 100000
 SEED ?= 0
 
-# three processes for two cores, a file of tests to each at a time: many tests wait for a server more than they reckon.
-# In the files' order, in which the short ones come last, so that no process waits long for another's
-SPREAD := --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# two processes, a file of tests to each at a time: many tests wait for a server's start more than they reckon. In the
+# order of the files, of which the short ones come last: so no process waits long for the other
+SPREAD := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -48,6 +48,7 @@ def commit(lake, catalog, batch, die_before=None, after_s=None):
         return done, con.count
 
 
+@pytest.mark.timeout(900)  # with --all, beside other tests
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_killed_before_any_statement_of_a_commit_or_within_it(kind, request, tmp_path):
     chance, everything = random.Random(kind), request.config.getoption("--all")

@@ -46,29 +46,29 @@ def wish_for_rest(lake: Lake, run_id: str, wish: Wish, put_aside: Iterable[str] 
     return replace(of_it, looked_at_by=run_id, put_aside=tuple(put_aside))
 
 
-def heeding_others(lake: Lake, run_id: str, work: Callable[[tuple[str, ...]], T], kind: str = "backfill") -> T:
+def heeding_others(lake: Lake, run_id: str, work: Callable[[tuple[str, ...]], T], *, but_dead: bool = False) -> T:
     """What `work` makes of the claims of others; again where a run has ended meanwhile, and its claims have gone.
 
-    kind: of the run; one of kind 'tag' waits for another, or takes over from one that has died.
+    but_dead: not those of runs of kind 'tag' that have died, from which the next of that kind takes over.
     """
     while True:
-        claims = claims_of_others(lake, run_id, kind)
+        claims = claims_of_others(lake, run_id, but_dead=but_dead)
         try:
             return work(claims)
         except (LakeError, duckdb.Error):
-            if claims_of_others(lake, run_id, kind) == claims:
+            if claims_of_others(lake, run_id, but_dead=but_dead) == claims:
                 raise
 
 
-def claims_of_others(lake: Lake, run_id: str, kind: str = "backfill") -> tuple[str, ...]:
+def claims_of_others(lake: Lake, run_id: str, *, but_dead: bool = False) -> tuple[str, ...]:
     """The claim files of runs that go on; not of those at rest, which may never go on."""
     prefix = lake.work_uri("")
     files = [uri for uri in lake.store.names(prefix.rstrip("/")) if "/claims/" in uri.removeprefix(prefix)]
     if not files:
         return ()
     going_on = lake.read(lambda con: con.execute(_GOING_ON, [datetime.now(UTC) - STALLED]).fetchall())
-    if kind == "tag" and not lake.catalog.is_at_work("runs"):
-        going_on = [(name, of_kind) for name, of_kind in going_on if of_kind != "tag"]
+    if but_dead and not lake.catalog.is_at_work("runs"):
+        going_on = [(name, kind) for name, kind in going_on if kind != "tag"]
     runs = {name for name, _ in going_on} - {run_id}
     return tuple(uri for uri in files if uri.removeprefix(prefix).partition("/")[0] in runs)
 

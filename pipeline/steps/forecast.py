@@ -94,7 +94,7 @@ def forecast(
         def hold_against(claims: tuple[str, ...] = ()) -> dict[str, int]:
             return compare(con, listing, replace(wish, claims=claims))
 
-        counts = heeding_others(lake, run_id, hold_against, kind) if lake else hold_against()
+        counts = heeding_others(lake, run_id, hold_against, but_dead=kind == "tag") if lake else hold_against()
         found = foresee(con, work, tagger)
     for name in ("retried", "waiting", "put_aside"):
         del counts[name]

@@ -183,8 +183,8 @@ def test_one_that_ends_while_another_run_compares_holds_nothing_back(request_, a
     backfill.plan(request_, run_id, 0, 1_000)
     asked, find = [], claims.claims_of_others
 
-    def cancelled_then(lake, own_id):
-        found = find(lake, own_id)
+    def cancelled_then(lake, own_id, **how):
+        found = find(lake, own_id, **how)
         if not asked:
             backfill.cancel(request_, run_id)
         asked.append(found)

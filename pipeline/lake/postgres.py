@@ -77,6 +77,7 @@ class PostgresCatalog:
         self._password = info.pop("password", None)
         self._place = make_conninfo(**{"connect_timeout": 10, **info})
         self.schema = f"shotlog_{lake_id}"
+        info.pop("sslpassword", None)  # of a client's key
         self.name = f"{make_conninfo(**info) or 'postgres'}, schema {self.schema}"
         self._session: psycopg.Connection | None = None
 

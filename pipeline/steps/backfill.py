@@ -217,7 +217,7 @@ def _go_on(work: Workplace, lake: Lake, run_id: str) -> str:
     is_listed = bool(plans_of(lake, run_id))
     check_request(work, listed=is_listed)
     _check_recipe(work, lake, run_id)
-    if state_of(lake, run_id) != "running":
+    if state_of(lake, run_id) != "running" or is_spent(lake, run_id):  # it was killed before it could say so
         writer.record_event(lake, run_id, "resumed")
     if not is_listed:  # it broke before, and its listing may be half of one
         write_listing(work, lake, run_id)

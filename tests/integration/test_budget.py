@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipeline.errors import LakeError, UsageError
 from pipeline.lake import writer
-from pipeline.steps import backfill, claims, spending
+from pipeline.steps import backfill, claims, publish, spending
 from pipeline.steps.listing import list_media
 from pipeline.steps.plan import plan_batches
 from pipeline.steps.publish import publish_run
@@ -166,6 +166,24 @@ def test_a_backfill_goes_round_what_takes_more_than_the_whole_budget(server, arc
     assert (last["ok"], last["partial"], last["state"]) == (20, 3, "finished"), "the server sums nothing up"
     assert ask(tmp_path / "lake", ONCE) == [(23, 23)]
     assert not (tmp_path / "lake" / "work" / first["run_id"]).exists()
+
+
+def test_a_backfill_that_was_killed_as_its_budget_ended_goes_on_with_a_higher_one(
+    server, archive, tmp_path, monkeypatch
+):
+    request = {"sources": str(archive), "lake": str(tmp_path / "lake"), "batch_frames": 8, "piece_batches": 1, **ASKED}
+    with monkeypatch.context() as patched, pytest.raises(ConnectionAbortedError):
+        patched.setattr(backfill, "end_run", _die)
+        patched.setattr(publish, "end_run", _die)
+        backfill.backfill({**request, "budget": "100 tokens"}, Quiet())
+    ((run_id, state),) = ask(tmp_path / "lake", "SELECT run_id, state FROM runs")
+    assert (state, len(server.seen)) == ("running", 5)
+    assert backfill.backfill({**request, "budget": "1k tokens"}, Quiet(), run_id)["state"] == "finished"
+    assert ask(tmp_path / "lake", ONCE) == [(20, 20)]
+
+
+def _die(*_, **__):
+    raise ConnectionAbortedError
 
 
 @pytest.mark.usefixtures("server")

@@ -23,6 +23,11 @@ def test_a_database_by_a_url_or_by_any_of_libpqs_words(setting):
     assert PostgresCatalog(setting, "x").kind == "postgres"
 
 
+def test_the_name_of_a_database_shows_no_password():
+    words = "host=db user=u password=geheim sslkey=key.pem sslpassword=geheim"
+    assert "geheim" not in PostgresCatalog(words, "x").name
+
+
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql+psycopg2", "POSTGRESQL", " postgresql"])
 def test_the_scheme_as_others_write_it(scheme):
     assert database_of(f"{scheme}://u:p@h/db") == "postgresql://u:p@h/db"

@@ -46,6 +46,7 @@ def open_duckdb(*further: str) -> duckdb.DuckDBPyConnection:
     con = duckdb.connect(config={"allow_unsigned_extensions": "true"})
     missing = [name for name in (*EXTENSIONS, *further) if not _load_from_wheel(con, name)]
     con.execute("SET allow_unsigned_extensions = false")
+    con.execute("SET python_enable_replacements = false")  # a Ctrl-C that meets it among Python's variables is lost
     for name in missing:
         try:
             con.execute(f"INSTALL {name}; LOAD {name}")

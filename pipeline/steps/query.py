@@ -16,7 +16,9 @@ from pipeline.steps.workplace import Workplace
 
 def connect(request: dict[str, Any]) -> duckdb.DuckDBPyConnection:
     """A read-only DuckDB connection to the lake, its views in place."""
-    return Workplace.of(request).lake().con
+    con = Workplace.of(request).lake().con
+    con.execute("SET python_enable_replacements = true")  # as who works in Python is used to: FROM a_data_frame
+    return con
 
 
 def sql(request: dict[str, Any], query: str) -> tuple[list[str], list[tuple[Any, ...]]]:

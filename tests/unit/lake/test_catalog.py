@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 import pipeline
@@ -127,3 +128,11 @@ def test_paths_in_the_catalog_are_relative_to_a_data_path_given_as_absolute(fold
     stored = con.execute("SELECT path, path_is_relative FROM __ducklake_metadata_lake.ducklake_data_file").fetchall()
     assert stored
     assert all(relative for _, relative in stored)
+
+
+def test_a_query_looks_for_no_name_among_pythons_variables(lake):
+    """DuckDB drops whatever is raised there: a Ctrl-C that came just then would be lost."""
+    nobodys = pa.table({"one": [1]})
+    with pytest.raises(duckdb.CatalogException, match="nobodys does not exist"):
+        lake.con.execute("FROM nobodys")
+    assert nobodys.num_rows == 1

@@ -81,17 +81,15 @@ def as_begun(request: dict[str, Any], run_id: str) -> dict[str, Any]:
         return _as_begun(work, lake, request, run_id)
 
 
-def foresee(
-    request: dict[str, Any], run_id: str | None = None, watch: Callable[[int], None] | None = None
-) -> dict[str, Any]:
+def foresee(request: dict[str, Any], run_id: str | None = None) -> dict[str, Any]:
     """What one would do, as steps/forecast.py says it. run_id: of one that goes on: what is left of it."""
     if run_id is None:
-        return forecast(request, watch, kind=KIND)
+        return forecast(request, kind=KIND)
     work = Workplace.of(request)
     with work.lake() as lake:
         _check_open(lake, run_id)
         is_planned = bool(plans_of(lake, run_id))
-    return forecast(as_begun(request, run_id), watch, kind=KIND, run_id=run_id, is_planned=is_planned)
+    return forecast(as_begun(request, run_id), kind=KIND, run_id=run_id, is_planned=is_planned)
 
 
 def if_dry_run(request: dict[str, Any], run_id: str | None) -> str | None:
@@ -226,12 +224,13 @@ def _go_on(work: Workplace, lake: Lake, run_id: str) -> str:
 
 def _end_piece(work: Workplace, lake: Lake, run_id: str) -> int | None:
     plans = plans_of(lake, run_id)
-    stopped = is_cancelled(lake, run_id) or is_spent(lake, run_id)
+    cancelled = is_cancelled(lake, run_id)
+    stopped = cancelled or is_spent(lake, run_id)
     missing = [] if stopped else _undone(lake, run_id, plans[-1])
     if not stopped and not missing and plans[-1]["left"] > plans[-1].get("put_aside", 0):
         freeze(work, lake, run_id)
         return len(plans)
-    if is_cancelled(lake, run_id):
+    if cancelled:
         with lake.at_work("backfills", alone=True):
             _clear_cancelled(lake, run_id)
     summary = end_run(lake, run_id)

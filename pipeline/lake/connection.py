@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,19 +19,26 @@ EXTENSIONS = ("ducklake", "httpfs")
 
 def connect(uri: str, store: Store, catalog: Catalog, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection with the lake attached as `lake` and in use; one that writes works with one thread."""
-    con = open_duckdb(catalog.extension)
-    if not read_only:
-        con.execute("SET threads = 1")  # DuckLake's dozen small queries behind each statement take half the time
-    if "://" in uri:
-        store.prepare(con)
+    try:
+        return patiently(_connected)(uri, store, catalog, read_only=read_only)
+    except duckdb.Error as error:
+        raise LakeError(f"the catalog '{catalog.name}' can't be opened ({error}): {catalog.advice}") from error
+
+
+def _connected(uri: str, store: Store, catalog: Catalog, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    """One that is new at each try: an attachment whose last question fails is there, but of no use."""
     # No rows in the catalog itself: when they are moved into files, a reader of a SQLite catalog in the middle of a
     # transaction misses them. A commit takes as long either way.
     options = f"DATA_PATH {_quote(uri.rstrip('/') + '/data/')}, OVERRIDE_DATA_PATH true, DATA_INLINING_ROW_LIMIT 0"
-    try:
-        patiently(catalog.attach)(con, "lake", plain=False, options=f"{options}{', READ_ONLY' if read_only else ''}")
-        patiently(con.execute)("USE lake")  # which asks the catalog, too
-    except duckdb.Error as error:
-        raise LakeError(f"the catalog '{catalog.name}' can't be opened ({error}): {catalog.advice}") from error
+    with ExitStack() as undo:
+        con = undo.enter_context(closing(open_duckdb(catalog.extension)))
+        if not read_only:
+            con.execute("SET threads = 1")  # DuckLake's dozen small queries behind each statement take half the time
+        if "://" in uri:
+            store.prepare(con)
+        catalog.attach(con, "lake", plain=False, options=f"{options}{', READ_ONLY' if read_only else ''}")
+        con.execute("USE lake")  # which asks the catalog, too
+        undo.pop_all()
     return con
 
 

@@ -21,6 +21,7 @@ from tests.faults.invariants import check_whole, opened, read_throughout
 from tests.faults.places import fill
 from tests.integration.doors import tag
 from tests.servers.postgres import postgres_server
+from tests.servers.relay import relay
 
 WORKERS, BATCHES = 4, 12
 A_COMMIT_S = 0.1
@@ -76,6 +77,22 @@ def test_a_server_that_ends_amid_a_question_is_said_in_a_sentence(tmp_path):
     ):
         server.kill()
         session.execute("SELECT 1")
+
+
+@pytest.mark.parametrize("read_only", [True, False], ids=["reader", "writer"])
+def test_a_lake_is_opened_whichever_of_its_transactions_the_server_ends_at(read_only, tmp_path):
+    with postgres_server() as server, relay(server.socket, b"COMMIT") as between:
+        catalog, lake = server.at_port(between.port), tmp_path / "lake"
+        opened(lake, catalog, create=True, read_only=False).close()
+        between.said = 0
+        opened(lake, catalog, read_only=read_only).close()
+        commits = between.said
+        assert commits > 1
+        for commit in range(1, commits + 1):
+            between.said, between.hang_up_at = 0, commit
+            with closing(opened(lake, catalog, read_only=read_only)) as there:
+                assert there.con.execute("SELECT count(*) FROM media").fetchone() == (0,)
+            assert between.said > commit
 
 
 @pytest.mark.parametrize("what", ["its turn to commit", "the lake"])

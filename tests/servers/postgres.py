@@ -35,6 +35,11 @@ class Postgres:
         with psycopg.connect(self._server.get_uri(), autocommit=True) as session:
             session.execute(f"CREATE ROLE {USER} LOGIN SUPERUSER PASSWORD '{PASSWORD}'")
         self.url = f"postgresql://{USER}:{PASSWORD}@/postgres?host={quote(str(folder), safe='')}"
+        self.socket = str(folder / ".s.PGSQL.5432")
+
+    def at_port(self, port: int) -> str:
+        """The URL where something at a port here hands on to the socket."""
+        return f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{port}/postgres?sslmode=disable"
 
     def database(self, name: str) -> str:
         """Make one; returns its URL."""

@@ -49,7 +49,7 @@ def tag_batches(request, run_id, batch_ids, committing, back):
                 break
             except LakeError as error:
                 assert AWAY in str(error)
-                assert back.wait(LIMIT_S)
+                back.wait(LIMIT_S)  # false, too, where it was there and is killed again by now
         else:
             raise AssertionError(f"batch {batch_id} could not be done in {TRIES} tries")
 

@@ -95,8 +95,6 @@ def _limit(parent_pid: int, memory_mb: int) -> None:
         # not RLIMIT_AS: a GPU's driver maps all memory of the machine and of the GPU, to be touched by nobody yet
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for sent_to_all in (signal.SIGINT, signal.SIGTERM):  # for the parent, which ends this process itself
-        signal.signal(sent_to_all, signal.SIG_IGN)
 
 
 def _trim() -> None:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import IO
 
 import numpy as np
@@ -33,6 +34,17 @@ _AT_ONCE = 1 << 16
 _SECRETS = ("AWS_", "SHOTLOG_", "AIRFLOW")
 
 
+@contextmanager
+def _deaf_to_what_all_are_sent() -> Iterator[None]:
+    """A child that is begun here never hears of SIGINT or SIGTERM, not even before its first line: they are for its
+    parent, which ends it itself. The parent hears of them afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Process:
     """The process itself and the ways to it; it loads its libraries while the caller goes on, up to `ready`.
 
@@ -50,14 +62,15 @@ class Process:
         command = [sys.executable, "-P", "-m", "pipeline.decode.child"]
         numbers = [their_end, self._slots.fd, self._slots.slot_bytes, os.getpid(), memory_mb]
         self._errors: IO[bytes] | None = tempfile.TemporaryFile()  # noqa: SIM115
-        self._process = subprocess.Popen(
-            [*command, *map(str, numbers)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=self._errors,
-            pass_fds=[their_end, self._slots.fd],
-            env={**environment, **_ONE_THREAD},
-        )
+        with _deaf_to_what_all_are_sent():
+            self._process = subprocess.Popen(
+                [*command, *map(str, numbers)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=self._errors,
+                pass_fds=[their_end, self._slots.fd],
+                env={**environment, **_ONE_THREAD},
+            )
         os.close(their_end)
 
     def ready(self) -> None:

@@ -27,6 +27,13 @@ def child():
         yield opened
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_all_processes_doesnt_end_one_that_is_starting(number, child):
+    child.start()
+    os.kill(pid_of(child), number)
+    assert child.probe(media(FILM)).width == 1280
+
+
 def pid_of(child):
     return child._process.pid
 

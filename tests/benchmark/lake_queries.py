@@ -28,7 +28,8 @@ ROUNDS_S, MOST_ROUNDS = 20.0, 5
 """Rounds of a query: at least one, then until these seconds are over or there were so many."""
 
 SAME_ROWS = 1000
-MEMORY = "8GB"
+MEMORY = "12GB"
+"""`storyboard` of a million media runs out of 8."""
 
 States = dict[str, dict[str, tuple[float, float]]]
 

@@ -23,7 +23,7 @@ USER, PASSWORD = "archivist", "correct-horse"
 
 
 class Postgres:
-    """url: what SHOTLOG_CATALOG is set to, with a password of its own in it."""
+    """url: what SHOTLOG_CATALOG is set to, with a password of its own in it. socket: the path where it listens."""
 
     def __init__(self, folder: Path) -> None:
         with warnings.catch_warnings():

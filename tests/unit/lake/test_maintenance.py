@@ -73,6 +73,14 @@ def test_small_files_become_one_and_every_row_stays(lake):
     assert (again["merged_files"], again["rewritten_files"]) == (0, 0)
 
 
+def test_upkeep_keeps_none_of_the_files_that_it_has_read_in_memory(lake, open_it):
+    fill(lake)
+    with open_it(read_only=False) as fresh:
+        assert upkeep(fresh)["merged_files"] > 8
+        kept = "SELECT sum(memory_usage_bytes) FROM duckdb_memory() WHERE tag = 'EXTERNAL_FILE_CACHE'"
+        assert rows(fresh, kept) == [(0,)]
+
+
 def test_a_dry_run_says_how_much_is_due_and_does_nothing(lake):
     fill(lake)
     writer.commit_batch(lake, "run-2", "000000", [tagging(media("0-0.mp4"))])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from tests.benchmark.command import LEAN_SHOTLOG
 from tests.benchmark.table import Figure, markdown, say
 
 NAMES = (
@@ -30,6 +31,8 @@ def main() -> None:
     names, of_lake = given.name, {"scale": given.scale, "commits": given.commits}
     if unknown := set(names) - set(NAMES):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(NAMES)}")
+    if {"media_engine", "plan"} & set(names) and not LEAN_SHOTLOG.exists():
+        parser.error(f"{LEAN_SHOTLOG} isn't there: `make .venv-peers/shotlog/.ready` sets it up")
     figures: list[Figure] = []
     for name in names:
         say(name)

@@ -16,6 +16,8 @@ from demo.services import plain_environment
 from tests.servers.started import ModelServer
 
 SHOTLOG = Path(sys.executable).with_name("shotlog")
+LEAN_SHOTLOG = Path(".venv-peers/shotlog/bin/shotlog").absolute()
+"""With nothing but what README installs: `make .venv-peers/shotlog/.ready`."""
 
 
 @dataclass(frozen=True, slots=True)

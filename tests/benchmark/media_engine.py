@@ -18,14 +18,12 @@ import psutil
 from pipeline import sampling
 from pipeline.decode.worker import DecodeChild
 from tests.benchmark import floors, footage
-from tests.benchmark.command import Done, tag, timed
+from tests.benchmark.command import LEAN_SHOTLOG, Done, tag, timed
 from tests.benchmark.memory import Peak
 from tests.benchmark.table import Figure, say
 
 LONG_FRAMES, CLIP_FRAMES, WORKERS, ROUNDS = 60, 10, 2, 3
 FLOOR = Path(floors.__file__)
-SHOTLOG = Path(".venv-peers/shotlog/bin/shotlog").absolute()
-"""With nothing but what README installs."""
 
 Seen = list[tuple[float, int]]
 """Of every frame its time in milliseconds, and the sum of its pixels."""
@@ -120,7 +118,7 @@ class Racer:
 
 def shotlog(clips: Path) -> Racer:
     settings = {"workers": WORKERS, "max_frames": CLIP_FRAMES}
-    return Racer("shotlog", lambda folder, **more: tag(folder, clips, "null", shotlog=SHOTLOG, **settings, **more))
+    return Racer("shotlog", lambda folder, **more: tag(folder, clips, "null", shotlog=LEAN_SHOTLOG, **settings, **more))
 
 
 def floor(clips: Path) -> Racer:

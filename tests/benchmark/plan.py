@@ -14,8 +14,7 @@ from unittest.mock import patch
 
 from demo.services import S3, s3_server
 from pipeline.steps.workplace import Workplace
-from tests.benchmark.command import timed
-from tests.benchmark.media_engine import SHOTLOG
+from tests.benchmark.command import LEAN_SHOTLOG, timed
 from tests.benchmark.scale import BUCKET, make_inventory, make_lake
 from tests.benchmark.table import Figure, say
 from tests.media import media
@@ -109,11 +108,11 @@ def _rerun(folder: Path) -> Figure:
     with s3_server(folder / "s3") as s3:
         _fill(s3)
         environment = {"HOME": str(folder), "PATH": os.environ["PATH"], **s3.env}
-        tag = [str(SHOTLOG), "tag", f"s3://{BUCKET}/", "--lake", str(folder / "lake"), "--tagger", "null"]
+        tag = [str(LEAN_SHOTLOG), "tag", f"s3://{BUCKET}/", "--lake", str(folder / "lake"), "--tagger", "null"]
         timed(tag, folder, environment=environment)
         bare: list[float] = []
         ours: list[float] = []
-        listing = [str(SHOTLOG.with_name("python")), "-c", _LISTING]
+        listing = [str(LEAN_SHOTLOG.with_name("python")), "-c", _LISTING]
         commands: list[tuple[list[str], Callable[[float], None]]] = [(listing, bare.append), (tag, ours.append)]
         for _ in range(ROUNDS):
             for command, keep in commands:

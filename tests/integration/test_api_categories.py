@@ -4,7 +4,6 @@ import base64
 import os
 import signal
 import threading
-import time
 
 import psutil
 import pytest
@@ -72,19 +71,19 @@ def post(http, media_url, metadata=("participants", "tags"), **more):
 
 def ended(http, job_id, seconds=60):
     """A job's last status; what it says on the way never goes back."""
-    percents, until = [0], time.monotonic() + seconds
-    while time.monotonic() < until:
+    percents = [0]
+
+    def last():
         answer = http.get(f"/v2/media/categories/{job_id}")
         if answer.status_code == 503:  # the worker process is starting anew
             assert answer.headers["Retry-After"]
-            continue
+            return None
         status = answer.json()
         percents.append(status["percent_complete"])
-        if status["status"] in ("COMPLETED", "FAILED"):
-            assert percents == sorted(percents)
-            return status
-        time.sleep(0.05)
-    raise AssertionError(f"still {status}")
+        assert percents == sorted(percents)
+        return status if status["status"] in ("COMPLETED", "FAILED") else None
+
+    return wait_until(f"the end of job {job_id}", last, seconds=seconds)
 
 
 def test_an_image_answers_at_once_with_the_kinds_asked_for(http):
